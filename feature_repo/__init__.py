@@ -1,0 +1,1 @@
+"""What is known: definitions, event tables, offline tables, the identity vault. Imports from nobody else here."""

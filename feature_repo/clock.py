@@ -1,0 +1,38 @@
+"""Instants. Every job takes an *as-of* instant, so that history replays as an ordinary run."""
+
+from datetime import UTC, date, datetime, timedelta
+
+from feature_repo.errors import RecommendError
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""No event is older: an earlier time stamp is a defect of the export."""
+
+
+def now() -> datetime:
+    """The present instant, in UTC."""
+    return datetime.now(UTC)
+
+
+def parse_instant(text: str) -> datetime:
+    """Read ``2025-08-01`` or ``2025-08-01T12:00:00[+02:00]``; without an offset it is UTC.
+
+    Raises:
+        RecommendError: the text is neither.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise RecommendError(
+            f"{text!r} is not an instant: write 2025-08-01 or 2025-08-01T12:00:00 (UTC unless an offset is given)"
+        ) from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def midnight(day: date) -> datetime:
+    """The instant at which ``day`` begins, in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Every day from ``first`` to ``last``, both included."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

@@ -1,0 +1,117 @@
+"""The declaration of a recommender. Domain-free: a domain's files hold nothing but these parts filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from feast import Entity, FeatureService, FeatureView
+from feast.feature_view_projection import FeatureViewProjection
+
+from feature_repo.errors import RecommendError
+
+EVENT_TIMESTAMP = "event_timestamp"
+
+
+@dataclass(frozen=True)
+class CandidateSource:
+    """One way of finding candidates: a list column of the recommender's candidate view, best first.
+
+    Args:
+        column: The column; answers and logs name the source by it.
+        quota: How many of the list are taken.
+    """
+
+    column: str
+    quota: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What success is, and where it is seen when nobody was recommended anything (bootstrap labels).
+
+    Args:
+        name: As posted to ``/v1/outcomes`` and found in the log.
+        window: A positive is an outcome in ``(t, t + window]`` after the query's instant ``t``.
+        sql: DuckDB SQL over the event tables, answering the query's join key, the candidate's join key
+            and ``event_timestamp``: every time somebody did it unprompted.
+        once: Whether it can happen only once per pair, so that an accepted candidate is not offered again.
+    """
+
+    name: str
+    window: timedelta
+    sql: str
+    once: bool
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """One declared use case.
+
+    Args:
+        name: Unique; the name in the API, the logs, the model store and Feast.
+        description: One sentence, for people.
+        query: The entity that asks. Its single join key names the column in every table.
+        candidate: The entity that may be recommended.
+        candidates: Feature view on the query entity whose columns are lists of candidate ids.
+        sources: The columns of ``candidates`` that are used, with their quotas, in order of trust.
+        popular: Feature view on the workspace entity with the one list column that serves a query
+            about whom nothing is known.
+        features: What a ranker sees, in order: views on the query, the candidate, or the pair.
+        heuristic: Hand-tuned weights of day one, by feature name (``view__feature``).
+        outcome: What success is.
+        context: Names of the request-time numbers that a caller may send along.
+    """
+
+    name: str
+    description: str
+    query: Entity
+    candidate: Entity
+    candidates: FeatureView
+    sources: tuple[CandidateSource, ...]
+    popular: FeatureView
+    features: tuple[FeatureView | FeatureViewProjection, ...]
+    heuristic: Mapping[str, float]
+    outcome: Outcome
+    context: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        columns = {f.name for f in self.candidates.features}
+        if missing := [s.column for s in self.sources if s.column not in columns]:
+            raise RecommendError(
+                f"recommender {self.name}: {self.candidates.name} has no column {', '.join(missing)}; "
+                f"it has {', '.join(sorted(columns))}"
+            )
+        if unknown := sorted(set(self.heuristic) - set(self.feature_names)):
+            raise RecommendError(
+                f"recommender {self.name}: the heuristic weighs {', '.join(unknown)}, which is no feature of it; "
+                f"its features are {', '.join(self.feature_names)}"
+            )
+
+    @property
+    def query_key(self) -> str:
+        """Join key of the query entity, e.g. ``user_id``."""
+        return str(self.query.join_key)
+
+    @property
+    def candidate_key(self) -> str:
+        """Join key of the candidate entity, e.g. ``channel_id``."""
+        return str(self.candidate.join_key)
+
+    @property
+    def popular_column(self) -> str:
+        """The list column of the ``popular`` view."""
+        return str(self.popular.features[0].name)
+
+    @property
+    def projections(self) -> tuple[FeatureViewProjection, ...]:
+        """The views of ``features``, each as a Feast projection."""
+        return tuple(f.projection if isinstance(f, FeatureView) else f for f in self.features)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Columns of the ranker's matrix, in order: ``view__feature``."""
+        return tuple(f"{p.name_to_use()}__{f.name}" for p in self.projections for f in p.features)
+
+    def feature_service(self) -> FeatureService:
+        """The Feast feature service of this recommender: what its rankers see."""
+        return FeatureService(name=self.name, features=list(self.features), description=self.description)
