@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from feast import Entity, FeatureService, FeatureView
+
 from feature_repo.errors import RecommendError
 from feature_repo.events import PLATFORM_TABLES, EventTable
 from feature_repo.recommender import Recommender
@@ -42,7 +44,9 @@ def modules(part: str) -> Iterator[ModuleType]:
 @cache
 def recommenders() -> dict[str, Recommender]:
     """Every declared recommender, by name."""
-    return {r.name: r for m in modules("recommenders") for r in vars(m).values() if isinstance(r, Recommender)}
+    return {
+        r.name: r for m in modules("recommenders") for r in vars(m).values() if isinstance(r, Recommender)
+    }
 
 
 def recommender(name: str) -> Recommender:
@@ -72,3 +76,11 @@ def event_tables() -> tuple[EventTable, ...]:
 def all_event_tables() -> tuple[EventTable, ...]:
     """The domain's event tables and the platform's impressions and outcomes."""
     return event_tables() + PLATFORM_TABLES
+
+
+def feast_objects() -> dict[str, Entity | FeatureView | FeatureService]:
+    """All that Feast must know, by name: entities, feature views, and one feature service a recommender."""
+    sources = (importlib.import_module(f"{domain()}.entities"), *modules("views"))
+    declared = [v for m in sources for v in vars(m).values() if isinstance(v, Entity | FeatureView)]
+    services = [r.feature_service() for r in recommenders().values()]
+    return {f"{type(o).__name__}_{o.name}": o for o in (*declared, *services)}

@@ -102,7 +102,9 @@ IMPRESSIONS = EventTable(
         Column("score", pa.float32(), "the ranker's score"),
         Column("propensity", pa.float32(), "probability of this item at this position under the policy"),
         Column("sources", pa.list_(pa.string()), "the candidate sources that named it"),
-        Column("features", pa.list_(pa.float32()), "the served values in the bundle's order; NaN where missing"),
+        Column(
+            "features", pa.list_(pa.float32()), "the served values in the bundle's order; NaN where missing"
+        ),
         Column("context", pa.string(), "request-time numbers, as JSON", optional=True),
         Column("degraded", pa.bool_(), "whether a part behind was down"),
     ),

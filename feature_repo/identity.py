@@ -73,7 +73,9 @@ class Vault:
 
     def workspaces(self) -> dict[str, int]:
         """Every workspace's name and id."""
-        return dict(self._connection.execute("SELECT name, workspace_id FROM workspaces ORDER BY workspace_id"))
+        return dict(
+            self._connection.execute("SELECT name, workspace_id FROM workspaces ORDER BY workspace_id")
+        )
 
     def workspace(self, name: str, *, create: bool = False) -> int:
         """The id of a workspace, from 1 up.
@@ -81,7 +83,9 @@ class Vault:
         Raises:
             RecommendError: there is none of that name and ``create`` is false.
         """
-        row = self._connection.execute("SELECT workspace_id FROM workspaces WHERE name = ?", (name,)).fetchone()
+        row = self._connection.execute(
+            "SELECT workspace_id FROM workspaces WHERE name = ?", (name,)
+        ).fetchone()
         if row is None and create:
             row = self._connection.execute(
                 "INSERT INTO workspaces (name, secret, last) VALUES (?, ?, 0) RETURNING workspace_id",
@@ -149,7 +153,8 @@ class Vault:
     def forget(self, workspace_id: int, kind: str, raw: str) -> bool:
         """Delete one entry; True where there was one. The number is never given out again."""
         deleted = self._connection.execute(
-            "DELETE FROM identities WHERE workspace_id = ? AND kind = ? AND raw = ?", (workspace_id, kind, raw)
+            "DELETE FROM identities WHERE workspace_id = ? AND kind = ? AND raw = ?",
+            (workspace_id, kind, raw),
         )
         return deleted.rowcount > 0
 

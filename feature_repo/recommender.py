@@ -1,11 +1,11 @@
 """The declaration of a recommender. Domain-free: a domain's files hold nothing but these parts filled in."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from feast import Entity, FeatureService, FeatureView
-from feast.feature_view_projection import FeatureViewProjection
 
 from feature_repo.errors import RecommendError
 
@@ -69,7 +69,7 @@ class Recommender:
     candidates: FeatureView
     sources: tuple[CandidateSource, ...]
     popular: FeatureView
-    features: tuple[FeatureView | FeatureViewProjection, ...]
+    features: tuple[FeatureView, ...]
     heuristic: Mapping[str, float]
     outcome: Outcome
     context: tuple[str, ...] = field(default=())
@@ -103,14 +103,24 @@ class Recommender:
         return str(self.popular.features[0].name)
 
     @property
-    def projections(self) -> tuple[FeatureViewProjection, ...]:
-        """The views of ``features``, each as a Feast projection."""
-        return tuple(f.projection if isinstance(f, FeatureView) else f for f in self.features)
-
-    @property
     def feature_names(self) -> tuple[str, ...]:
         """Columns of the ranker's matrix, in order: ``view__feature``."""
-        return tuple(f"{p.name_to_use()}__{f.name}" for p in self.projections for f in p.features)
+        return tuple(
+            f"{view.projection.name_to_use()}__{f.name}"
+            for view in self.features
+            for f in view.projection.features
+        )
+
+    @property
+    def definition_hash(self) -> str:
+        """Hash of what the ranker's columns mean: names, order, types, keys, TTLs. A bundle keeps it."""
+        meaning = [
+            (p.name_to_use(), f.name, str(f.dtype), sorted(p.join_key_map.items()), str(view.ttl))
+            for view in self.features
+            for p in (view.projection,)
+            for f in p.features
+        ]
+        return hashlib.blake2b(repr(meaning).encode(), digest_size=8).hexdigest()
 
     def feature_service(self) -> FeatureService:
         """The Feast feature service of this recommender: what its rankers see."""

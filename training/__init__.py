@@ -1,0 +1,1 @@
+"""From as-of joins to a promoted model: datasets, rankers, evaluation, the model store."""

@@ -1,0 +1,142 @@
+"""The model bundle: a ranker with all that serving and monitoring must know about it, in BentoML's store."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import bentoml
+import pyarrow as pa
+import pyarrow.parquet as pq
+from bentoml._internal.models.model import ModelStore
+
+from feature_repo.errors import RecommendError
+from feature_repo.home import models_path
+from training.rankers import Ranker, ranker_class
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a bundle without loading its ranker.
+
+    Args:
+        recommender: The recommender's name; also the name in the model store.
+        ranker: A name of the ladder.
+        feature_service: The Feast feature service that supplies the features.
+        feature_service_hash: `feature_repo.recommender.Recommender.definition_hash` at training time.
+        feature_names: Columns of the matrix, in order; all float32.
+        trained_from: First cut-off of the training queries.
+        trained_to: Last cut-off of the training queries.
+        as_of: The instant that training ran as of: no label is later.
+        workspaces: Ids of the workspaces whose rows were used.
+        metrics: Evidence on the held-out cut-offs, by metric name (``ndcg@10`` …).
+        version: Given by the model store; empty before the bundle is saved.
+    """
+
+    recommender: str
+    ranker: str
+    feature_service: str
+    feature_service_hash: str
+    feature_names: tuple[str, ...]
+    trained_from: datetime
+    trained_to: datetime
+    as_of: datetime
+    workspaces: tuple[int, ...]
+    metrics: Mapping[str, Interval] = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def tag(self) -> str:
+        """``recommender:version``, as `bentoml models` names it."""
+        return f"{self.recommender}:{self.version}"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A card, the ranker itself, and where the reference sample lies."""
+
+    card: Card
+    ranker: Ranker
+    folder: Path
+
+    def reference(self) -> pa.Table:
+        """The drift reference: held-out rows with the feature columns, ``score`` and ``label``."""
+        return pq.read_table(self.folder / "reference.parquet")
+
+
+def save(card: Card, ranker: Ranker, reference: pa.Table) -> Card:
+    """Put a bundle into the model store; answers the card with its version."""
+    created = bentoml.models.create(card.recommender, labels={"ranker": card.ranker}, _model_store=_store())
+    with created as model:
+        saved = replace(card, version=model.tag.version)
+        folder = Path(model.path)
+        ranker.save(folder)
+        pq.write_table(reference, folder / "reference.parquet")
+        (folder / "card.json").write_text(json.dumps(asdict(saved), default=datetime.isoformat, indent=1))
+    return saved
+
+
+def load(recommender: str, version: str) -> Bundle:
+    """Read a bundle back.
+
+    Raises:
+        RecommendError: there is none of that version, or it is damaged.
+    """
+    folder = _folder(recommender, version)
+    try:
+        card = _read_card(folder)
+        return Bundle(card, ranker_class(card.ranker).load(folder), folder)
+    except RecommendError:
+        raise
+    except Exception as error:  # each library has errors of its own for a damaged file
+        raise RecommendError(
+            f"bundle {recommender}:{version} cannot be read ({error}): train again, "
+            f"or promote another of {', '.join(versions(recommender))}"
+        ) from error
+
+
+def versions(recommender: str) -> list[str]:
+    """The stored versions of a recommender, newest first."""
+    models = [m for m in bentoml.models.list(_model_store=_store()) if m.tag.name == recommender]
+    return [str(m.tag.version) for m in sorted(models, key=lambda m: m.info.creation_time, reverse=True)]
+
+
+def cards(recommender: str) -> list[Card]:
+    """The cards of the stored versions, newest first."""
+    return [_read_card(_folder(recommender, v)) for v in versions(recommender)]
+
+
+def _folder(recommender: str, version: str) -> Path:
+    try:
+        return Path(bentoml.models.get(f"{recommender}:{version}", _model_store=_store()).path)
+    except bentoml.exceptions.NotFound:
+        known = ", ".join(versions(recommender)) or f"none: run `recommend train {recommender}` first"
+        raise RecommendError(f"no version {version!r} of {recommender} (stored: {known})") from None
+
+
+def _read_card(folder: Path) -> Card:
+    document = json.loads((folder / "card.json").read_text())
+    instants = {k: datetime.fromisoformat(document[k]) for k in ("trained_from", "trained_to", "as_of")}
+    lists = {k: tuple(document[k]) for k in ("feature_names", "workspaces")}
+    metrics = {k: Interval(**v) for k, v in document["metrics"].items()}
+    return Card(**document | instants | lists | {"metrics": metrics})
+
+
+def _store() -> ModelStore:
+    """Our own model store. Named at each call: BentoML reads ``BENTOML_HOME`` once per process."""
+    path = models_path() / "models"
+    path.mkdir(parents=True, exist_ok=True)
+    return ModelStore(path)
