@@ -5,6 +5,7 @@ The platform's own two tables, impressions and outcomes, are declared here; a do
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -79,12 +80,20 @@ def scan_sql(table: EventTable, root: Path) -> str:
     return f"SELECT {nulls} WHERE false"
 
 
-def register(connection: duckdb.DuckDBPyConnection, tables: Iterable[EventTable]) -> None:
-    """Make each table a view of its own name, so that a recommender's SQL can say ``FROM messages``."""
+def register(
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[EventTable], as_of: datetime | None = None
+) -> None:
+    """Make each table a view of its own name, so that a recommender's SQL can say ``FROM messages``.
+
+    With ``as_of``, the views hold nothing later than that instant.
+    """
     connection.execute("SET TimeZone = 'UTC'")
+    known = f" WHERE event_timestamp <= TIMESTAMPTZ '{as_of.isoformat()}'" if as_of else ""
     for table in tables:
         root = log_path() if table in PLATFORM_TABLES else events_path()
-        connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {scan_sql(table, root)}")
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {table.name} AS SELECT * FROM ({scan_sql(table, root)}){known}"
+        )
 
 
 IMPRESSIONS = EventTable(

@@ -67,6 +67,10 @@ class Vault:
         """Make what was interned so far durable."""
         self._connection.commit()
 
+    def rollback(self) -> None:
+        """Forget what was interned since the last commit."""
+        self._connection.rollback()
+
     def close(self) -> None:
         """Close without committing."""
         self._connection.close()

@@ -98,6 +98,16 @@ class Recommender:
         return str(self.candidate.join_key)
 
     @property
+    def query_kind(self) -> str:
+        """The kind that the vault interns query ids under, from the entity's tag ``identity``."""
+        return _identity_kind(self.query)
+
+    @property
+    def candidate_kind(self) -> str:
+        """The kind that the vault interns candidate ids under, from the entity's tag ``identity``."""
+        return _identity_kind(self.candidate)
+
+    @property
     def popular_column(self) -> str:
         """The list column of the ``popular`` view."""
         return str(self.popular.features[0].name)
@@ -124,4 +134,15 @@ class Recommender:
 
     def feature_service(self) -> FeatureService:
         """The Feast feature service of this recommender: what its rankers see."""
-        return FeatureService(name=self.name, features=list(self.features), description=self.description)
+        # Feast compares the projections of two services by sorting them, which fails between an alias and none.
+        named = [v if v.projection.name_alias else v.with_name(v.name) for v in self.features]
+        return FeatureService(name=self.name, features=named, description=self.description)
+
+
+def _identity_kind(entity: Entity) -> str:
+    if "identity" not in entity.tags:
+        raise RecommendError(
+            f"entity {entity.name} does not say whose ids it holds: declare it with "
+            'tags={"identity": KIND}, the kind that ingest interns them under'
+        )
+    return str(entity.tags["identity"])

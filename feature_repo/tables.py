@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from feature_repo.clock import days_between
+from feature_repo.home import tables_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+    from feature_repo.windows import Snapshots
 
 Cadence = Literal["daily", "weekly", "monthly"]
 
@@ -20,15 +24,17 @@ class OfflineTable:
     Args:
         name: Its name, and that of its folder.
         keys: The join keys of a row, without the instant.
-        build: ``(events, days) -> rows``. ``events[name]`` is the Spark data frame of an event table;
-            ``days`` has the one column ``day`` (date). Rows have ``workspace_id``, ``day``, the keys and
-            the features. It is pure: the same events and days give the same rows, in one run or many.
+        build: ``(inputs, days) -> rows``. ``inputs[name]`` is the Spark data frame of an event table, or of
+            an offline table in ``reads``; Rows have ``workspace_id``, ``day``, the keys and the
+            features. It is pure: the same inputs and days give the same rows, in one run or many.
+        reads: Offline tables of the same day that it is made from; they are built first.
         cadence: On which days a snapshot is due: every day, on Mondays, or on the first of the month.
     """
 
     name: str
     keys: tuple[str, ...]
-    build: Callable[["dict[str, DataFrame]", "DataFrame"], "DataFrame"]
+    build: Callable[["dict[str, DataFrame]", "Snapshots"], "DataFrame"]
+    reads: tuple[str, ...] = ()
     cadence: Cadence = "daily"
 
     def at(self, cadence: Cadence) -> Self:
@@ -48,3 +54,15 @@ def _is_due(cadence: Cadence, day: date) -> bool:
             return day.weekday() == 0
         case "monthly":
             return day.day == 1
+
+
+def partition(table: str, day: date) -> Path:
+    """The folder of one snapshot."""
+    return tables_path() / table / f"day={day.isoformat()}"
+
+
+def snapshot_days(table: str) -> list[date]:
+    """The days for which a table has a snapshot, in order."""
+    return sorted(
+        date.fromisoformat(p.name.removeprefix("day=")) for p in (tables_path() / table).glob("day=*")
+    )

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from feast import Entity, FeatureView, Field, FileSource
+from feast.data_format import ParquetFormat
 from feast.types import Array, Float32, Int64
 
 from feature_repo.home import tables_path
@@ -33,6 +34,7 @@ def view_of_table(name: str, entities: list[Entity], schema: list[Field], descri
     source = FileSource(
         name=name,
         path=str(tables_path() / name),
+        file_format=ParquetFormat(),
         timestamp_field="event_timestamp",
         created_timestamp_column="created",
     )

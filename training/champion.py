@@ -1,7 +1,6 @@
 """Which version serves: one small file per recommender, replaced atomically, read by every worker."""
 
 import json
-
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime

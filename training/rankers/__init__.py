@@ -42,10 +42,25 @@ class Ranker(Protocol):
 class LabelledMatrix(Protocol):
     """What a ranker learns from: rows sorted by query, so that a query's candidates are contiguous."""
 
-    feature_names: tuple[str, ...]
-    features: Matrix
-    labels: NDArray[np.int8]
-    group_sizes: NDArray[np.int64]
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Columns of `features`."""
+        ...
+
+    @property
+    def features(self) -> Matrix:
+        """``[n, features]`` float32."""
+        ...
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """``[n]`` 0 or 1."""
+        ...
+
+    @property
+    def group_sizes(self) -> NDArray[np.int64]:
+        """Candidates of each query; sums to ``n``."""
+        ...
 
 
 def ranker_class(name: str) -> type[Ranker]:

@@ -34,9 +34,14 @@ channel_browser = Recommender(
         window=timedelta(days=30),
         once=True,
         sql="""
-            SELECT user_id, channel_id, event_timestamp FROM memberships WHERE joined
-            UNION ALL
-            SELECT user_id, channel_id, event_timestamp FROM messages
+            SELECT user_id, channel_id, event_timestamp
+            FROM (
+                SELECT user_id, channel_id, event_timestamp FROM memberships WHERE joined
+                UNION ALL
+                SELECT user_id, channel_id, event_timestamp FROM messages
+            )
+            SEMI JOIN (SELECT channel_id FROM channels WHERE kind = 0) USING (channel_id)
+            ANTI JOIN (SELECT user_id FROM users WHERE is_bot) USING (user_id)
         """,
     ),
 )

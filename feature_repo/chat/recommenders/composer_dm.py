@@ -37,14 +37,18 @@ composer_dm = Recommender(
         window=timedelta(days=7),
         once=False,
         sql="""
-            SELECT user_id, mentioned_user_id AS peer_id, event_timestamp
-            FROM mentions WHERE NOT is_quote AND mentioned_user_id <> user_id
-            UNION ALL
-            SELECT m.user_id, other.user_id AS peer_id, m.event_timestamp
-            FROM messages m
-            JOIN (SELECT DISTINCT channel_id FROM channels WHERE kind IN (2, 3)) USING (channel_id)
-            JOIN (SELECT DISTINCT channel_id, user_id FROM memberships) other USING (channel_id)
-            WHERE other.user_id <> m.user_id
+            WITH addressed AS (
+                SELECT user_id, mentioned_user_id AS peer_id, event_timestamp FROM mentions WHERE NOT is_quote
+                UNION ALL
+                SELECT m.user_id, other.user_id AS peer_id, m.event_timestamp
+                FROM messages m
+                SEMI JOIN (SELECT channel_id FROM channels WHERE kind IN (2, 3)) USING (channel_id)
+                JOIN (SELECT DISTINCT channel_id, user_id FROM memberships WHERE joined) other USING (channel_id)
+            )
+            SELECT user_id, peer_id, event_timestamp FROM addressed
+            ANTI JOIN (SELECT user_id FROM users WHERE is_bot) USING (user_id)
+            ANTI JOIN (SELECT user_id AS peer_id FROM users WHERE is_bot) USING (peer_id)
+            WHERE user_id <> peer_id
         """,
     ),
 )
