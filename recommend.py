@@ -1,5 +1,289 @@
-"""The command line: a thin front door. Every job is a function of the package that owns it."""
+"""The command line: a thin front door. Every job is a function of the package that owns it.
+
+Imports stand inside the commands: Feast alone costs four seconds, and ``--help`` must not wait for it.
+"""
+
+import os
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from feature_repo.clock import midnight, now, parse_instant
+from feature_repo.errors import RecommendError
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # Evidently
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+
+app = typer.Typer(
+    help="A recommendation platform centred on a feature store. State lies under RECOMMEND_HOME (default: data/).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+
+AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to run as of, in UTC. [default: now]")]
+Name = Annotated[str, typer.Argument(help="A recommender, e.g. channel_browser.")]
+Seed = Annotated[int, typer.Option(help="Same inputs and seed, same result.")]
+
+
+def _progress() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+def _next(command: str) -> None:
+    console.print(f"[dim]next:[/dim] {command}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="Where to write the export.")] = Path("data/raw"),
+    users: Annotated[int, typer.Option(help="People in the workspace.")] = 2000,
+    days: Annotated[int, typer.Option(help="Days of history.")] = 180,
+    until: Annotated[str, typer.Option(help="The first day after the last event.")] = "2025-09-01",
+    seed: Seed = 7,
+) -> None:
+    """Generate a chat workspace with a known preference model behind it."""
+    from feature_repo.chat.sample import generate
+
+    with _progress() as progress:
+        task = progress.add_task("generating", total=days)
+        report = generate(
+            out,
+            users=users,
+            days=days,
+            until=parse_instant(until).date(),
+            seed=seed,
+            on_day=lambda day: progress.advance(task),
+        )
+    for table, rows in report.rows.items():
+        console.print(f"{table:>14} {rows:>9,} rows")
+    console.print(f"wrote {report.path}")
+    _next(f"recommend ingest {out} --format events --workspace sample")
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="The export: a folder or a zip.")],
+    format: Annotated[str, typer.Option(help="events, slack-export or zulip-archive.")],
+    workspace: Annotated[str, typer.Option(help="Name of the tenant that the export belongs to.")],
+    threshold: Annotated[float, typer.Option(help="Largest share of bad rows that is let pass.")] = 0.01,
+    as_of: AsOf = None,
+) -> None:
+    """De-identify an export into event tables."""
+    from feature_repo.chat.ingest import ingest as run
+
+    report = run(path, format, workspace, as_of=_instant(as_of), threshold=threshold)
+    for table, counts in report.counts.items():
+        console.print(
+            f"{table:>14} {counts.read:>9,} read = {counts.kept:,} kept + {counts.duplicate:,} duplicate "
+            f"+ {counts.quarantined:,} quarantined"
+        )
+    if report.quarantine_path:
+        console.print(f"quarantined rows are listed in {report.quarantine_path}", soft_wrap=True)
+    _next("recommend tables --as-of DATE")
+
+
+@app.command()
+def tables(
+    as_of: AsOf = None,
+    since: Annotated[
+        str | None, typer.Option(help="The first snapshot day. [default: 90 days before]")
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option(help="daily, weekly or monthly snapshots. [default: the table's own]")
+    ] = None,
+    rebuild: Annotated[bool, typer.Option(help="Build again what is there already.")] = False,
+) -> None:
+    """Build the offline tables from the event tables, with Spark."""
+    from feature_repo import catalog, offline
+
+    instant = _instant(as_of)
+    offline.check_as_of(catalog.event_tables(), instant)
+    steps = offline.steps(
+        catalog.offline_tables(),
+        as_of=instant.date(),
+        since=parse_instant(since).date() if since else None,
+        cadence=every,
+        rebuild=rebuild,
+    )
+    if not steps:
+        console.print("every snapshot is there already")
+    with _progress() as progress:
+        task = progress.add_task("starting Spark", total=sum(len(s.days) for s in steps))
+
+        def advance(step: offline.Step) -> None:
+            progress.update(task, advance=len(step.days), description=step.table.name)
+
+        built = offline.build(steps, catalog.event_tables(), advance)
+    for name, (days, rows) in offline.summary(built).items():
+        console.print(f"{name:>22} {days:>4} snapshots {rows:>10,} rows")
+    _next("feast -c feature_repo apply")
+    _next(f"feast -c feature_repo materialize-incremental {midnight(instant.date()):%Y-%m-%dT%H:%M:%S}")
+
+
+@app.command()
+def train(
+    name: Name,
+    as_of: AsOf = None,
+    model: Annotated[
+        str, typer.Option(help="heuristic, logistic, lightgbm, xgboost, or all of them.")
+    ] = "all",
+    test_cutoffs: Annotated[
+        int, typer.Option(min=1, help="How many of the last cut-offs judge the rankers.")
+    ] = 1,
+    seed: Seed = 7,
+) -> None:
+    """Train rankers on bootstrap labels and store each with its evidence."""
+    from feature_repo.catalog import recommender
+    from training import report
+    from training.job import train as run
+    from training.rankers import LADDER
+
+    models = LADDER if model == "all" else (model,)
+    with _progress() as progress:
+        task = progress.add_task("reading", total=len(models) + 1)
+
+        def step(what: str) -> None:
+            progress.update(task, advance=1, description=what)
+
+        training = run(
+            recommender(name), _instant(as_of), models, test_cutoffs=test_cutoffs, seed=seed, step=step
+        )
+    console.print(report.table(training))
+    for trained in training.trained:
+        console.print(f"stored {trained.card.tag}  ({trained.card.ranker})", highlight=False)
+    report.save(training)
+    _next(
+        f"recommend promote {name} {training.best().card.version}   # {training.best().card.ranker}, best in validation"
+    )
+
+
+@app.command()
+def promote(
+    name: Name, version: Annotated[str, typer.Argument(help="A stored version, a ranker's name, or latest.")]
+) -> None:
+    """Make a stored version the one that serves. A running service takes it up within a second or two."""
+    from training import champion
+
+    promoted = champion.promote(name, version)
+    before = f" instead of {promoted.previous}" if promoted.previous else ""
+    console.print(f"{name} is served by {promoted.version}{before}", highlight=False)
+    _next("recommend serve")
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Where to listen, on the loopback interface.")] = 3000,
+    host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve the HTTP API: the same as `bentoml serve serving.service:Recommend`."""
+    bentoml = Path(sys.executable).with_name("bentoml")
+    command = [str(bentoml), "serve", "serving.service:Recommend", "--host", host, "--port", str(port)]
+    os.chdir(Path(__file__).resolve().parent)
+    os.execv(bentoml, command)
+
+
+@app.command()
+def replay(
+    name: Name,
+    since: Annotated[str, typer.Option("--from", help="The first day.")],
+    until: Annotated[str, typer.Option("--to", help="The last day.")],
+    url: Annotated[str, typer.Option(help="Where the service listens.")] = "http://127.0.0.1:3000",
+    visits: Annotated[
+        int | None, typer.Option(help="A seeded sample of so many visits. [default: all]")
+    ] = None,
+    seed: Seed = 7,
+) -> None:
+    """Play real later behaviour against the live service, and log what came of it."""
+    from feature_repo.catalog import recommender
+    from serving import replay as player
+
+    declared = recommender(name)
+    made = player.visits(
+        declared, parse_instant(since), parse_instant(until) + timedelta(days=1), visits, seed
+    )
+    with _progress() as progress:
+        task = progress.add_task("replaying", total=len(made))
+        result = player.replay(declared, made, url, lambda: progress.advance(task))
+    console.print(
+        f"{name}, {', '.join(result.model_versions)} ({', '.join(result.rungs)}): {len(made)} visits, "
+        f"clickthrough {result.clickthrough()}, DCG@10 {result.mean_dcg()}",
+        highlight=False,
+    )
+    player.save(result)
+    _next("recommend monitor")
+
+
+@app.command()
+def monitor(
+    as_of: AsOf = None,
+    since: Annotated[
+        str | None, typer.Option(help="The first day looked at. [default: all of the log]")
+    ] = None,
+) -> None:
+    """Compare what was served with what was trained on, and write the pages."""
+    from monitoring.job import monitor as run
+
+    with console.status("comparing the log with the training references"):
+        report = run(_instant(as_of), parse_instant(since) if since else None)
+    for line in report.lines:
+        console.print(line, highlight=False)
+    console.print(f"open {report.index}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is wrong here and how to mend it."""
+    from feature_repo.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        mark = (
+            "[red]✗[/red]"
+            if finding.blocking
+            else "[yellow]·[/yellow]"
+            if finding.mend
+            else "[green]✓[/green]"
+        )
+        mend = f" → {finding.mend}" if finding.mend else ""
+        console.print(f"{mark} {finding.what}: {finding.state}{mend}", highlight=False, soft_wrap=True)
+    if any(f.blocking for f in findings):
+        raise typer.Exit(1)
+
+
+def _instant(text: str | None) -> datetime:
+    return now() if text is None else parse_instant(text)
 
 
 def main() -> None:
-    """Entry point of ``recommend``."""
+    """Entry point of ``recommend``: a mendable error is one line on standard error, and exit code 2."""
+    try:
+        app()
+    except RecommendError as error:
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from graphlib import TopologicalSorter
 
 import duckdb
@@ -12,15 +12,20 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from feature_repo.clock import EARLIEST
 from feature_repo.errors import RecommendError
 from feature_repo.events import EventTable, register
-from feature_repo.home import tables_path
-from feature_repo.spark import read_events
-from feature_repo.tables import OfflineTable, partition
+from feature_repo.home import events_path, tables_path
+from feature_repo.spark import read_events, session
+from feature_repo.tables import CADENCES, Cadence, OfflineTable, partition
 from feature_repo.windows import Snapshots
 
 SNAPSHOTS_A_JOB = 31
 """So many snapshots are built in one Spark job: what one job holds stays bounded whatever the history."""
+
+
+HISTORY = timedelta(days=90)
+"""How far back snapshots are built where nothing else is said: enough to train on a window of 30 days."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +45,72 @@ class Built:
     rows: int
 
 
-def plan(
-    tables: Mapping[str, OfflineTable], since: date, as_of: date, *, rebuild: bool = False
+def steps(
+    tables: Mapping[str, OfflineTable],
+    *,
+    as_of: date,
+    since: date | None = None,
+    cadence: str | None = None,
+    rebuild: bool = False,
 ) -> list[Step]:
     """The steps that bring every table up to ``as_of``; a table follows those that it reads.
 
+    Args:
+        tables: All tables of the domain, by name.
+        as_of: The last snapshot day.
+        since: The first one; `HISTORY` earlier than ``as_of`` where it is not given.
+        cadence: Instead of the tables' own.
+        rebuild: Whether to build what is there already.
+
     Raises:
-        RecommendError: a table reads one that is not declared.
+        RecommendError: a table reads one that is not declared, or no such cadence.
     """
+    other = _cadence(cadence) if cadence is not None else None
     graph = {t.name: set(t.reads) for t in tables.values()}
     if unknown := set().union(*graph.values()) - set(graph):
         raise RecommendError(
             f"offline tables read {', '.join(sorted(unknown))}, which no table file declares"
         )
-    steps = []
+    written = _event_days_written()
+    found = []
     for name in TopologicalSorter(graph).static_order():
-        table = tables[name]
-        missing = [d for d in table.due(since, as_of) if rebuild or not partition(name, d).exists()]
-        steps += [Step(table, tuple(days)) for days in _chunks(missing)]
-    return steps
+        table = tables[name].at(other) if other else tables[name]
+        due = table.due(since or as_of - HISTORY, as_of)
+        stale = [d for d in due if rebuild or _is_stale(name, d, written)]
+        found += [Step(table, tuple(days)) for days in _chunks(stale)]
+    return found
+
+
+def _event_days_written() -> list[tuple[date, float]]:
+    """Each day of each event table, with the time at which it was last written."""
+    files = events_path().glob("*/day=*/*.parquet")
+    return [(date.fromisoformat(f.parent.name.removeprefix("day=")), f.stat().st_mtime) for f in files]
+
+
+def _is_stale(table: str, day: date, written: Sequence[tuple[date, float]]) -> bool:
+    """Whether a snapshot is missing, or an event that it should have seen came in after it was built."""
+    files = list(partition(table, day).glob("*.parquet"))
+    if not files:
+        return True
+    built_at = min(f.stat().st_mtime for f in files)
+    return any(event_day < day and at > built_at for event_day, at in written)
 
 
 def build(
-    spark: SparkSession,
     steps: Sequence[Step],
     event_tables: Sequence[EventTable],
     advance: Callable[[Step], None] = lambda step: None,
 ) -> list[Built]:
-    """Run the steps in order. A partition appears whole or not at all, and replaces an earlier one."""
+    """Run the steps in order. A partition appears whole or not at all, and replaces an earlier one.
+
+    Args:
+        steps: From `steps`.
+        event_tables: The domain's.
+        advance: Told of each step that is done.
+    """
+    if not steps:
+        return []
+    spark = session("recommend tables")
     for leftover in tables_path().glob("*/.spark-staging-*"):
         shutil.rmtree(leftover)
     # Every table reads the events, and a day's file is small: opening them once is most of the cost.
@@ -83,8 +126,30 @@ def build(
     return built
 
 
-def first_event(tables: Sequence[EventTable], earliest: datetime) -> datetime:
-    """The instant of the first event later than ``earliest`` (profile rows of unknown age lie there).
+def summary(built: Sequence[Built]) -> dict[str, tuple[int, int]]:
+    """Snapshots and rows that were written, by table."""
+    return {
+        name: (sum(b.days for b in built if b.table == name), sum(b.rows for b in built if b.table == name))
+        for name in dict.fromkeys(b.table for b in built)
+    }
+
+
+def check_as_of(tables: Sequence[EventTable], as_of: datetime) -> None:
+    """See that there is anything to build from.
+
+    Raises:
+        RecommendError: there are no events, or none before ``as_of``.
+    """
+    first = first_event(tables)
+    if as_of <= first:
+        raise RecommendError(
+            f"as of {as_of:%Y-%m-%d %H:%M} nothing had happened: the first event is of {first:%Y-%m-%d %H:%M}; "
+            "choose a later --as-of"
+        )
+
+
+def first_event(tables: Sequence[EventTable]) -> datetime:
+    """The instant of the first event. Profile rows of unknown age, which lie at `EARLIEST`, are none.
 
     Raises:
         RecommendError: there are no events.
@@ -93,7 +158,7 @@ def first_event(tables: Sequence[EventTable], earliest: datetime) -> datetime:
         register(connection, tables)
         instants = " UNION ALL ".join(f"SELECT event_timestamp FROM {t.name}" for t in tables)
         row = connection.execute(
-            f"SELECT min(event_timestamp) FROM ({instants}) WHERE event_timestamp > ?", [earliest]
+            f"SELECT min(event_timestamp) FROM ({instants}) WHERE event_timestamp > ?", [EARLIEST]
         ).fetchone()
     if row is None or row[0] is None:
         raise RecommendError("there are no events yet: run `recommend ingest PATH` first")
@@ -130,6 +195,13 @@ def _read_snapshots(spark: SparkSession, name: str, days: Sequence[date]) -> Dat
 def _count(step: Step) -> int:
     files = (f for d in step.days for f in partition(step.table.name, d).glob("*.parquet"))
     return sum(pq.read_metadata(f).num_rows for f in files)
+
+
+def _cadence(text: str) -> Cadence:
+    for known in CADENCES:
+        if text == known:
+            return known
+    raise RecommendError(f"no cadence {text!r}: choose one of {', '.join(CADENCES)}")
 
 
 def _chunks(days: Sequence[date]) -> Iterator[Sequence[date]]:

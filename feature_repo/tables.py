@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from feature_repo.clock import days_between
 from feature_repo.home import tables_path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from feature_repo.windows import Snapshots
 
 Cadence = Literal["daily", "weekly", "monthly"]
+CADENCES: tuple[Cadence, ...] = get_args(Cadence)
 
 
 @dataclass(frozen=True)

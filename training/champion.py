@@ -11,6 +11,7 @@ from feature_repo.clock import now
 from feature_repo.errors import RecommendError
 from feature_repo.home import models_path
 from training import bundle
+from training.rankers import LADDER
 
 
 @dataclass(frozen=True)
@@ -45,25 +46,35 @@ def champion(name: str) -> Champion | None:
 
 
 def promote(name: str, version: str) -> Champion:
-    """Make a stored version the one that serves; ``latest`` is the newest.
+    """Make a stored version the one that serves.
+
+    Args:
+        name: The recommender.
+        version: A version of the model store; ``latest``, the newest; or a ranker's name, its newest.
 
     Raises:
         RecommendError: no such recommender or version, a damaged bundle, or one that was trained on
             features which the declaration no longer has.
     """
     declared = recommender(name)
-    if version == "latest":
-        version = next(iter(bundle.versions(name)), version)
-    card = bundle.load(name, version).card
+    card = bundle.load(name, _resolve(name, version)).card
     if card.feature_service_hash != declared.definition_hash:
         raise RecommendError(
             f"{card.tag} was trained on other features than {name} declares today: train it again, then promote"
         )
     before = champion(name)
-    promoted = Champion(name, version, now(), before.version if before else None)
+    promoted = Champion(name, card.version, now(), before.version if before else None)
     path = champion_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as draft:
         json.dump(vars(promoted), draft, default=datetime.isoformat, indent=1)
     Path(draft.name).replace(path)
     return promoted
+
+
+def _resolve(name: str, version: str) -> str:
+    if version == "latest":
+        return next(iter(bundle.versions(name)), version)
+    if version in LADDER:
+        return next((c.version for c in bundle.cards(name) if c.ranker == version), version)
+    return version

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from training.rankers import Matrix
 
 VALIDATION_SHARE = 0.2
 """Of the training queries' users. They differ from the others in no other way, and no user is in both."""
+
+SPACING = timedelta(days=7)
+"""Between cut-offs. Closer ones ask nearly the same queries again."""
 
 NEGATIVES_A_QUERY = 60
 """A training query keeps so many of its negatives, drawn uniformly; validation and test keep all."""
@@ -93,10 +96,8 @@ class Datasets:
     test: Dataset
 
 
-def split_cutoffs(
-    recommender: Recommender, as_of: datetime, test_cutoffs: int, train_cutoffs: int | None = None
-) -> Split:
-    """Cut-offs are the snapshots whose label window has ended by ``as_of``; the last ones are for the test.
+def split_cutoffs(recommender: Recommender, as_of: datetime, test_cutoffs: int) -> Split:
+    """Cut-offs are snapshots whose label window has ended by ``as_of``, `SPACING` apart; the last are the test.
 
     Raises:
         RecommendError: no snapshots, or too few.
@@ -108,6 +109,7 @@ def split_cutoffs(
             f"table {table} has no snapshot that is at least {window.days} days older than {as_of:%Y-%m-%d}: "
             f"run `recommend tables --as-of {as_of:%Y-%m-%d}` first, with an earlier --since if need be"
         )
+    known = _spaced(known)
     test = known[-test_cutoffs:]
     train = [c for c in known if c + window <= test[0]]
     if not train:
@@ -115,7 +117,16 @@ def split_cutoffs(
             f"no snapshot of {table} lies {window.days} days before the first test cut-off {test[0]:%Y-%m-%d}: "
             "build older ones with `recommend tables --since`, or use fewer --test-cutoffs"
         )
-    return Split(tuple(train[-(train_cutoffs or 0) :]), tuple(test))
+    return Split(tuple(train), tuple(test))
+
+
+def _spaced(instants: Sequence[datetime]) -> list[datetime]:
+    """From the last one backwards, so many that neighbours are at least `SPACING` apart."""
+    kept: list[datetime] = []
+    for instant in reversed(instants):
+        if not kept or kept[-1] - instant >= SPACING:
+            kept.append(instant)
+    return kept[::-1]
 
 
 def build(recommender: Recommender, split: Split, as_of: datetime, seed: int) -> Datasets:

@@ -33,12 +33,9 @@ def candidate_lists(recommender: Recommender, spine: pd.DataFrame) -> pd.DataFra
     """
     references = [f"{recommender.candidates.name}:{s.column}" for s in recommender.sources]
     joined = _as_of(spine, references)
-    # pandas has NaN where there is no list at all.
-    columns = {
-        s.column: [v if isinstance(v, np.ndarray) else None for v in joined[s.column]]
-        for s in recommender.sources
-    }
-    return joined.assign(**columns)
+    for source in recommender.sources:  # pandas has NaN where there is no list at all
+        joined[source.column] = joined[source.column].where(joined[source.column].notna(), None)
+    return joined
 
 
 def popular_lists(recommender: Recommender, spine: pd.DataFrame) -> pd.DataFrame:

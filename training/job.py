@@ -22,10 +22,11 @@ REFERENCE_ROWS = 20_000
 
 @dataclass(frozen=True)
 class Trained:
-    """One rung: its card as stored, and its evidence."""
+    """One rung: its card as stored, its evidence, and its NDCG@10 on the validation users."""
 
     card: Card
     evidence: Evidence
+    validation_ndcg: float
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Training:
     seed: int
 
     def best(self) -> Trained:
-        """The rung with the highest NDCG@10 on the test cut-offs."""
-        return max(self.trained, key=lambda t: float(np.nanmean(t.evidence.by_query["ndcg@10"])))
+        """The rung that ranks best on the validation users: the test is there to judge the choice, not to make it."""
+        return max(self.trained, key=lambda t: t.validation_ndcg)
 
     def lift(self, rung: Trained, over: Evidence) -> Interval:
         """Paired difference in NDCG@10."""
@@ -105,7 +106,12 @@ def _store(
         workspaces=tuple(np.unique(data.train.query_ids >> WORKSPACE_SHIFT).tolist()),
         metrics=found.intervals(seed),
     )
-    return Trained(bundle.save(card, ranker, _reference(data.test, scores, seed)), found)
+    validation = evidence(data.validation, ranker.score(data.validation.features), None)
+    return Trained(
+        bundle.save(card, ranker, _reference(data.test, scores, seed)),
+        found,
+        float(validation.by_query["ndcg@10"].mean()),
+    )
 
 
 def _reference(test: Dataset, scores: np.ndarray, seed: int) -> pa.Table:

@@ -1,6 +1,6 @@
 """Channels to join: one row per active person, one list per source; and one popular list per workspace."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feature_repo.chat.people import Inputs
@@ -9,8 +9,6 @@ from feature_repo.windows import Snapshots, as_list, top
 
 MOST = 100
 """The longest list; a recommender's quota takes its head."""
-
-POPULARITY = (F.desc_nulls_last("newcomers_30d"), F.desc_nulls_last("posters_30d"), F.asc("channel_id"))
 
 
 def build(inputs: Inputs, days: Snapshots) -> DataFrame:
@@ -38,7 +36,7 @@ def _best(rows: DataFrame, score: str) -> DataFrame:
 
 def _popular_for(people: DataFrame, inputs: Inputs) -> DataFrame:
     # Only the head of the list is crossed with every person: who is in all of it has seen what is popular.
-    head = top(inputs["channel_activity"], [], POPULARITY, 2 * MOST)
+    head = top(inputs["channel_activity"], [], _popularity(), 2 * MOST)
     inside = inputs["user_channel_affinity"].where("is_member")
     keys = ["workspace_id", "day", "user_id", "channel_id"]
     offered = (
@@ -51,9 +49,14 @@ def _popular_for(people: DataFrame, inputs: Inputs) -> DataFrame:
     return top(offered, ["user_id"], (F.asc("rank"),), MOST)
 
 
+def _popularity() -> tuple[Column, ...]:
+    """What makes an item popular, best first; ties are broken by id so that a build repeats."""
+    return (F.desc_nulls_last("newcomers_30d"), F.desc_nulls_last("posters_30d"), F.asc("channel_id"))
+
+
 def build_popular(inputs: Inputs, days: Snapshots) -> DataFrame:
     """The one list for a user about whom nothing is known."""
-    return as_list(top(inputs["channel_activity"], [], POPULARITY, MOST), [], "channel_id", "channels")
+    return as_list(top(inputs["channel_activity"], [], _popularity(), MOST), [], "channel_id", "channels")
 
 
 channel_candidates = OfflineTable(

@@ -10,8 +10,6 @@ from feature_repo.windows import Snapshots, as_list, top
 MOST = 100
 """The longest list; a recommender's quota takes its head."""
 
-POPULARITY = (F.desc_nulls_last("mentions_received_30d"), F.desc_nulls_last("messages_30d"), F.asc("user_id"))
-
 
 def build(inputs: Inputs, days: Snapshots) -> DataFrame:
     """People by past contact, shared threads, shared channels and popularity."""
@@ -47,16 +45,21 @@ def _best(pairs: DataFrame, score: Column) -> DataFrame:
 
 
 def _popular_for(people: DataFrame, inputs: Inputs) -> DataFrame:
-    head = top(inputs["user_activity"], [], POPULARITY, MOST).select(
+    head = top(inputs["user_activity"], [], _popularity(), MOST).select(
         "workspace_id", "day", F.col("user_id").alias("peer_id"), F.col("place").alias("rank")
     )
     offered = people.join(F.broadcast(head), ["workspace_id", "day"]).where("user_id <> peer_id")
     return top(offered, ["user_id"], (F.asc("rank"),), MOST)
 
 
+def _popularity() -> tuple[Column, ...]:
+    """What makes an item popular, best first; ties are broken by id so that a build repeats."""
+    return (F.desc_nulls_last("mentions_received_30d"), F.desc_nulls_last("messages_30d"), F.asc("user_id"))
+
+
 def build_popular(inputs: Inputs, days: Snapshots) -> DataFrame:
     """The one list for a user about whom nothing is known."""
-    return as_list(top(inputs["user_activity"], [], POPULARITY, MOST), [], "user_id", "people")
+    return as_list(top(inputs["user_activity"], [], _popularity(), MOST), [], "user_id", "people")
 
 
 people_candidates = OfflineTable(

@@ -43,7 +43,9 @@ def _contacts_and_threads(inputs: Inputs, days: Snapshots) -> DataFrame:
         shared = F.when(F.lit(part == "shared"), F.col("threads")).otherwise(0).alias("shared_threads")
         return frame.select(*pair, *counts, shared, *instants)
 
-    swapped = acts.withColumnsRenamed({"user_id": "acted"}).withColumnsRenamed({"peer_id": "user_id", "acted": "peer_id"})
+    swapped = acts.withColumnsRenamed({"user_id": "acted"}).withColumnsRenamed(
+        {"peer_id": "user_id", "acted": "peer_id"}
+    )
     together = threads.select(*pair, *nothing, "threads", "last_at")
     rows = row(acts, "made").unionByName(row(swapped, "received")).unionByName(row(together, "shared"))
     return (

@@ -1,0 +1,260 @@
+"""The main job from end to end, by the commands that a user would type: ``make demo [DATA=folder]``."""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from feature_repo.errors import RecommendError
+from feature_repo.home import PROJECT
+
+RECOMMENDERS = ("channel_browser", "composer_dm")
+REPLAYED_DAYS = 30
+VISITS = 200
+BIN = Path(sys.executable).parent
+MARK = ".made-by-demo"
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is played: features and labels as of ``as_of``, behaviour from then on."""
+
+    as_of: date
+    since: date
+    cadence: str
+    test_cutoffs: int
+
+    @property
+    def until(self) -> date:
+        """The last day of the replay."""
+        return self.as_of + timedelta(days=REPLAYED_DAYS - 1)
+
+
+@dataclass
+class Clock:
+    """How long each stage took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage and say that it begins."""
+        console.rule(f"[bold]{name}", align="left")
+        begun = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+
+
+def main() -> None:
+    """Run every stage and print what a person would want to see at the end."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--data", type=Path, help="a folder that `ingest --format events` reads")
+    data: Path | None = arguments.parse_args().data
+    home = _fresh_home("demo" if data is None else data.resolve().name)
+    clock, raw = Clock(), home / "raw"
+    if data is None:
+        with clock.stage("generate a workspace"):
+            _run("recommend", "sample", "--out", raw)
+    with clock.stage("ingest"):
+        _run("recommend", "ingest", data or raw, "--format", "events", "--workspace", home.name)
+    plan = _plan(home)
+    with clock.stage("offline tables (Spark)"):
+        _run("recommend", "tables", "--as-of", plan.as_of, "--since", plan.since, "--every", plan.cadence)
+    with clock.stage("feature store (Feast)"):
+        _run("feast", "-c", "feature_repo", "apply")
+        _run("feast", "-c", "feature_repo", "materialize-incremental", f"{plan.as_of}T00:00:00")
+    with clock.stage("train"):
+        for name in RECOMMENDERS:
+            _run("recommend", "train", name, "--as-of", plan.as_of, "--test-cutoffs", plan.test_cutoffs)
+    with clock.stage("serve and replay"):
+        answer = _serve_and_replay(home, plan)
+    with clock.stage("monitor (Evidently)"):
+        _run("recommend", "monitor", "--as-of", plan.until + timedelta(days=31))
+    _summary(home, answer, clock)
+
+
+def _serve_and_replay(home: Path, plan: Plan) -> tuple[dict, dict]:
+    with _service(home) as url:
+        for rung in ("heuristic", "best"):
+            for name in RECOMMENDERS:
+                version = rung if rung == "heuristic" else _training(home, name)["best"]
+                _run("recommend", "promote", name, version)
+                _await_version(url, name, version if rung == "best" else None)
+                window = ("--from", plan.as_of, "--to", plan.until)
+                _run("recommend", "replay", name, *window, "--visits", VISITS, "--url", url)
+        return _one_request(home, url)
+
+
+def _fresh_home(name: str) -> Path:
+    """The demo's own state folder, emptied of an earlier demo; nobody else's folder is touched."""
+    chosen = os.environ.get("RECOMMEND_HOME")
+    home = (PROJECT / (chosen or Path("data") / name)).resolve()
+    if home.exists() and any(home.iterdir()):
+        if not (home / MARK).exists():
+            raise RecommendError(
+                f"{home} holds state that no demo made: set RECOMMEND_HOME to another folder"
+            )
+        shutil.rmtree(home)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / MARK).touch()
+    os.environ["RECOMMEND_HOME"] = str(home)
+    return home
+
+
+def _plan(home: Path) -> Plan:
+    """The last first of a month with `REPLAYED_DAYS` of history behind it; long histories get monthly snapshots."""
+    pattern = str(home / "events" / "messages" / "day=*" / "*.parquet")
+    row = duckdb.execute(
+        f"SELECT min(day), max(day) FROM read_parquet('{pattern}', hive_partitioning = true)"
+    ).fetchone()
+    first, last = (d if isinstance(d, date) else date.fromisoformat(d) for d in row or ())
+    as_of = (last - timedelta(days=REPLAYED_DAYS - 1)).replace(day=1)
+    if (as_of - first).days > 500:
+        return Plan(as_of, as_of - timedelta(days=460), "monthly", test_cutoffs=3)
+    return Plan(as_of, max(first + timedelta(days=28), as_of - timedelta(days=119)), "weekly", test_cutoffs=2)
+
+
+def _run(program: str, *arguments: object) -> None:
+    words = [str(a) for a in arguments]
+    console.print(f"[bold cyan]$[/bold cyan] {program} {' '.join(words)}", highlight=False, soft_wrap=True)
+    done = subprocess.run([str(BIN / program), *words], cwd=PROJECT, check=False)
+    if done.returncode:
+        raise RecommendError(
+            f"`{program} {' '.join(words)}` failed with exit code {done.returncode}: see above"
+        )
+
+
+@contextmanager
+def _service(home: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    console.print(f"[bold cyan]$[/bold cyan] recommend serve --port {port} &", highlight=False)
+    url = f"http://127.0.0.1:{port}"
+    with (home / "serve.log").open("w") as log:
+        service = subprocess.Popen(
+            [str(BIN / "recommend"), "serve", "--port", str(port)],
+            cwd=PROJECT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _await(
+                lambda: httpx.get(f"{url}/readyz").is_success, f"the service does not start: see {log.name}"
+            )
+            yield url
+        finally:
+            service.terminate()
+            service.wait(30)
+
+
+def _await(ready: object, otherwise: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if ready():  # type: ignore[operator]
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise RecommendError(otherwise)
+
+
+def _await_version(url: str, name: str, version: str | None) -> None:
+    def served() -> bool:
+        known = {r["name"]: r for r in httpx.get(f"{url}/v1/recommenders").json()["recommenders"]}
+        found = known[name]
+        return bool(found["model_version"] == version if version else found["rung"] == "heuristic")
+
+    _await(served, f"the service does not take up {name} {version or 'heuristic'}")
+
+
+def _one_request(home: Path, url: str) -> tuple[dict, dict]:
+    """A request for somebody of the replay, with its answer."""
+    from feature_repo.home import vault_path
+    from feature_repo.identity import Vault, workspace_of
+
+    replayed = json.loads(next((home / "reports" / "replay").glob("channel_browser-*.json")).read_text())
+    user = replayed["users"][0]
+    with Vault(vault_path()) as vault:
+        (raw,) = vault.reveal(workspace_of(user), "user", [user])
+    request = {"recommender": "channel_browser", "query": {"user_id": raw}, "limit": 3}
+    return request, httpx.post(f"{url}/v1/recommend", json=request).json()
+
+
+def _training(home: Path, name: str) -> dict:
+    document: dict = json.loads((home / "reports" / "training" / f"{name}.json").read_text())
+    return document
+
+
+def _summary(home: Path, exchange: tuple[dict, dict], clock: Clock) -> None:
+    from serving.replay import load
+    from training.evaluate import bootstrap
+
+    console.rule("[bold]summary")
+    shown = Table(
+        "recommender", "rung", "clickthrough [95 %]", "DCG@10 [95 %]", "Δ DCG@10, same visits", title="Replay"
+    )
+    for name in RECOMMENDERS:
+        files = sorted((home / "reports" / "replay").glob(f"{name}-*.json"), key=lambda p: p.stat().st_mtime)
+        first, *others = (load(f) for f in files)
+        for replay in (first, *others):
+            lift = "" if replay is first else str(bootstrap(replay.dcg - first.dcg, replay.users, seed=7))
+            rungs = ", ".join(replay.rungs)
+            shown.add_row(name, rungs, str(replay.clickthrough()), str(replay.mean_dcg()), lift)
+    for name in RECOMMENDERS:
+        _print_training(_training(home, name))
+    console.print(shown)
+    request, answer = exchange
+    console.print("[bold]one request[/bold]  POST /v1/recommend")
+    console.print_json(data=request)
+    console.print_json(data=answer)
+    times = Table("stage", "seconds", title="Time")
+    for stage, seconds in (*clock.seconds.items(), ("in all", sum(clock.seconds.values()))):
+        times.add_row(stage, f"{seconds:.0f}")
+    console.print(times)
+    console.print(f"open      {home / 'reports' / 'index.html'}", soft_wrap=True, highlight=False)
+    console.print(
+        f"go on     export RECOMMEND_HOME={home}; .venv/bin/recommend serve", soft_wrap=True, highlight=False
+    )
+
+
+def _print_training(document: dict) -> None:
+    metrics = list(document["rows"][-1]["metrics"])
+    table = Table(
+        "ranker", *metrics, "Δ popularity", "Δ heuristic", title=document["title"], title_justify="left"
+    )
+    for row in document["rows"]:
+        cells = [_interval(row["metrics"].get(m)) for m in metrics]
+        table.add_row(
+            row["ranker"], *cells, *(_interval(row["lifts"].get(o)) for o in ("popularity", "heuristic"))
+        )
+    console.print(table)
+
+
+def _interval(found: dict | None) -> str:
+    return "–" if found is None else f"{found['value']:.3f} [dim]{found['low']:.3f}…{found['high']:.3f}[/dim]"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except RecommendError as error:
+        Console(stderr=True).print(f"error: {error}", soft_wrap=True, highlight=False, markup=False)
+        raise SystemExit(2) from None

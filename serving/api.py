@@ -1,0 +1,139 @@
+"""The HTTP routes under ``/v1``: bytes in, an answer or a problem out."""
+
+import logging
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from serving import problems
+from serving.contract import OutcomesRequest, RecommendRequest
+from serving.openapi import document
+from serving.problems import Problem
+
+if TYPE_CHECKING:
+    from serving.engine import Engine
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
+
+logger = logging.getLogger("bentoml.recommend")
+
+
+class Api:
+    """The ASGI application. Not itself a Starlette: BentoML looks into one for its routes, and would answer
+    a path that it does not find there in its own way instead of by a problem."""
+
+    engine: "Engine"
+    """Set when the service starts, before the first request."""
+
+    def __init__(self) -> None:
+        """Lay out the routes."""
+        self._openapi = document(version("recommend"))
+        self._turn = CapacityLimiter(1)
+        self._app = Starlette(
+            routes=[
+                Route("/recommend", self._recommend, methods=["POST"]),
+                Route("/outcomes", self._outcomes, methods=["POST"]),
+                Route("/recommenders", self._recommenders, methods=["GET"]),
+                Route("/openapi.json", self._document, methods=["GET"]),
+            ],
+            exception_handlers={Problem: _problem, HTTPException: _http_problem},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        await self._app(scope, receive, send)
+
+    async def _recommend(self, request: Request) -> Response:
+        wanted = parse(RecommendRequest, await _body(request))
+        return _json(await self._in_turn(lambda: self.engine.recommend(wanted)))
+
+    async def _outcomes(self, request: Request) -> Response:
+        events = parse(OutcomesRequest, await _body(request))
+        return _json(await self._in_turn(lambda: self.engine.record(events)))
+
+    async def _recommenders(self, request: Request) -> Response:
+        return _json(self.engine.describe())
+
+    async def _document(self, request: Request) -> Response:
+        return JSONResponse(self._openapi)
+
+    async def _in_turn(self, work: Callable[[], Result]) -> Result:
+        """Off the event loop, so that health checks go on; one at a time, as Python ranks no two at once."""
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._turn)
+        except Problem:
+            raise
+        except Exception as error:
+            # The message may quote the request, whose ids must not reach a log.
+            logger.error("a request failed in the service itself: %s", _place(error))
+            raise Problem(
+                500, "defect", "A defect of the service", "Report it with the service's log"
+            ) from None
+
+
+def parse(contract: type[Body], body: bytes) -> Body:
+    """The request in a body.
+
+    Raises:
+        Problem: 400 where it is no JSON, 422 where it does not fit the contract.
+    """
+    try:
+        return contract.model_validate_json(body)
+    except ValidationError as error:
+        raise problems.invalid(error) from None
+
+
+async def _body(request: Request) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise Problem(
+                413,
+                "too-large",
+                "The body is too large",
+                f"the body: send at most {MAX_BODY_BYTES} bytes; split a batch of outcomes",
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _place(error: Exception) -> str:
+    """Kind and place of an error, without its message."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else "an unknown place"
+    return f"{type(error).__name__} in {where}"
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problems.response(error)
+
+
+def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.url.path}"
+    mend = "see /v1/openapi.json for the paths and their methods"
+    kind = error.detail.lower().replace(" ", "-")
+    problem = Problem(error.status_code, kind, error.detail, f"{asked} is not served: {mend}")
+    return problems.response(problem, dict(error.headers) if error.headers else None)

@@ -1,0 +1,100 @@
+"""Which scorer serves each recommender: follows the champions' files, swaps without a restart."""
+
+import logging
+import threading
+from collections.abc import Mapping
+
+from feature_repo.errors import RecommendError
+from feature_repo.recommender import Recommender
+from serving.scorer import Scorer, declared_heuristic, promoted
+from training import bundle
+from training.champion import champion, champion_path
+
+POLL_SECONDS = 1.0
+
+logger = logging.getLogger("bentoml.recommend")
+
+
+class Champions:
+    """The current scorer of every recommender.
+
+    A reader gets a whole scorer or the one before it: a swap is one assignment. A bundle that cannot serve
+    (damaged, or trained on other features than are declared) is refused with one line in the log, and
+    what served before goes on serving.
+    """
+
+    def __init__(self, recommenders: Mapping[str, Recommender]) -> None:
+        """Load what is promoted now."""
+        self._recommenders = recommenders
+        self._scorers = {name: declared_heuristic(r) for name, r in recommenders.items()}
+        self._seen: dict[str, int | None] = {}
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="champions", daemon=True)
+        self.refresh()
+        for name in recommenders:
+            if champion_path(name).exists():
+                continue
+            logger.warning(
+                "no promoted model for %s, serving its heuristic; `recommend train %s` "
+                "then `recommend promote %s latest`",
+                *[name] * 3,
+            )
+
+    def start(self) -> None:
+        """Look for promotions every `POLL_SECONDS`, off the request path."""
+        self._poller.start()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._stopping.set()
+        self._poller.join()
+
+    def current(self, name: str) -> Scorer:
+        """What serves the recommender now."""
+        return self._scorers[name]
+
+    def refresh(self) -> None:
+        """Swap in every promotion since the last look."""
+        for name, recommender in self._recommenders.items():
+            changed = _modified(name)
+            if changed == self._seen.get(name):
+                continue
+            self._seen[name] = changed
+            try:
+                scorer = _load(recommender)
+            except Exception as error:
+                # The files are another process's work: whatever is wrong with them must not stop serving.
+                logger.error("%s; %s goes on serving", _reason(error), self._scorers[name].model_version)
+                continue
+            self._scorers[name] = scorer
+            logger.info("%s is served by %s (%s)", name, scorer.model_version, scorer.rung)
+
+    def _poll(self) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            self.refresh()
+
+
+def _load(recommender: Recommender) -> Scorer:
+    chosen = champion(recommender.name)
+    if chosen is None:
+        return declared_heuristic(recommender)
+    loaded = bundle.load(recommender.name, chosen.version)
+    if loaded.card.feature_service_hash != recommender.definition_hash:
+        raise RecommendError(
+            f"{loaded.card.tag} was trained on other features than {recommender.name} declares: "
+            "refused; train again, then promote"
+        )
+    return promoted(loaded, chosen.promoted_at)
+
+
+def _modified(name: str) -> int | None:
+    try:
+        return champion_path(name).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    return (
+        str(error) if isinstance(error, RecommendError) else f"the champion's file cannot be read ({error!r})"
+    )

@@ -1,0 +1,185 @@
+"""What goes over HTTP: the requests and answers of ``/v1``, with their bounds. The one source of the OpenAPI document."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+
+from feature_repo.clock import EARLIEST, now, parse_instant
+from feature_repo.errors import RecommendError
+
+MAX_ID, MAX_LIMIT, MAX_BATCH = 256, 100, 1000
+
+
+def _instant(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError('should be text such as "2025-08-01T12:00:00Z"')
+    try:
+        instant = parse_instant(value)
+    except (RecommendError, OverflowError):
+        raise ValueError('is not an instant: send, for example, "2025-08-01T12:00:00Z"') from None
+    if not EARLIEST <= instant <= now() + timedelta(days=1):
+        raise ValueError(f"should be between {EARLIEST:%Y-%m-%d} and now")
+    return instant
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+RawId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _Tenanted(_Strict):
+    workspace: Name | None = Field(
+        default=None,
+        description="The tenant, by the name it was ingested under; needed where the server holds several",
+        examples=["acme"],
+    )
+
+
+class RecommendRequest(_Tenanted):
+    """Who asks for what."""
+
+    recommender: Name = Field(
+        description="One of those that GET /v1/recommenders lists", examples=["channel_browser"]
+    )
+    query: dict[Annotated[str, Field(max_length=MAX_ID)], RawId] = Field(
+        description="The asking entity: the recommender's query key and your own id",
+        examples=[{"user_id": "U17"}],
+        min_length=1,
+        max_length=8,
+    )
+    limit: int = Field(
+        default=10, ge=1, le=MAX_LIMIT, description="How many items are wanted at most", examples=[10]
+    )
+    exclude: list[RawId] = Field(
+        default=[],
+        max_length=MAX_BATCH,
+        description="Your ids of candidates that must not be answered",
+        examples=[["C3", "C9"]],
+    )
+    context: dict[Annotated[str, Field(max_length=MAX_ID)], FiniteFloat] = Field(
+        default={},
+        max_length=64,
+        description="Request-time numbers that the recommender declares",
+        examples=[{"local_hour": 14}],
+    )
+    as_of: Instant | None = Field(
+        default=None,
+        description="The instant that the request is made as of, for replays; UTC unless it has an offset; default now",
+        examples=["2025-08-01T12:00:00Z"],
+    )
+
+
+class Item(BaseModel):
+    """One recommended candidate."""
+
+    id: str = Field(description="Your id of the candidate", examples=["C42"])
+    rank: int = Field(description="Position in the answer; 1 is the top", examples=[1], ge=1)
+    score: float = Field(
+        description="What the items are sorted by; compares only within one answer", examples=[2.75]
+    )
+    sources: list[str] = Field(
+        description="The candidate sources that named it", examples=[["by_comembership", "by_popularity"]]
+    )
+
+
+class RecommendResponse(BaseModel):
+    """A ranked list, and what ranked it."""
+
+    request_id: str = Field(
+        description="Send it back with outcomes: 16 hexadecimal digits",
+        examples=["3f0a9c51d2e87b46"],
+        pattern="^[0-7][0-9a-f]{15}$",
+    )
+    recommender: str = Field(description="As asked for", examples=["channel_browser"])
+    model_version: str = Field(
+        description="Version of the bundle in service; `declared` is the declaration's heuristic. "
+        "Where `rung` is popularity, it did not score these items",
+        examples=["y2fvkdq4usq2sjvo"],
+    )
+    rung: str = Field(
+        description="What ranked: heuristic, logistic, lightgbm, xgboost or popularity", examples=["lightgbm"]
+    )
+    degraded: bool = Field(
+        description="Whether a part behind was down, so that this is less than the best answer",
+        examples=[False],
+    )
+    items: list[Item] = Field(description="Best first; may be shorter than `limit`, or empty")
+
+
+class OutcomeEvent(_Strict):
+    """What somebody did with one item."""
+
+    event_id: RawId = Field(
+        description="Your own id of this event: the same one again is a duplicate", examples=["evt-8841"]
+    )
+    request_id: str = Field(
+        description="The answer that the item was part of",
+        examples=["3f0a9c51d2e87b46"],
+        max_length=MAX_ID,
+        json_schema_extra={"pattern": "^[0-7][0-9a-f]{15}$"},
+    )
+    id: RawId = Field(description="Your id of the item acted on", examples=["C42"])
+    outcome: str = Field(
+        description="What was done: the recommender's outcome or another word of yours",
+        examples=["join"],
+        pattern="^[a-z][a-z0-9_]{0,63}$",
+    )
+    at: Instant | None = Field(
+        default=None,
+        description="When; UTC unless it has an offset; default now",
+        examples=["2025-08-01T12:03:20Z"],
+    )
+
+
+class OutcomesRequest(_Tenanted):
+    """A batch of outcomes."""
+
+    events: list[OutcomeEvent] = Field(
+        min_length=1, max_length=MAX_BATCH, description="In any order; the batch is taken whole or refused"
+    )
+
+
+class OutcomesResponse(BaseModel):
+    """What became of the batch; the four add up to its size."""
+
+    accepted: int = Field(description="Written to the log", examples=[1])
+    duplicates: int = Field(description="Seen before by their event id, and not written again", examples=[0])
+    unknown: int = Field(
+        description="Well-formed, but with a request id of no recommender here; not written", examples=[0]
+    )
+    dropped: int = Field(description="Not written, as the log was full: send them again later", examples=[0])
+
+
+class RecommenderDescription(BaseModel):
+    """One declared recommender and what serves it."""
+
+    name: str = Field(description="What POST /v1/recommend takes", examples=["channel_browser"])
+    description: str = Field(
+        description="What it is for", examples=["Public channels that a user may want to join"]
+    )
+    query_key: str = Field(description="The key of `query`", examples=["user_id"])
+    candidate_key: str = Field(description="What the answered ids are ids of", examples=["channel_id"])
+    outcome: str = Field(description="What counts as success", examples=["join"])
+    context: list[str] = Field(description="Names that `context` may carry", examples=[["local_hour"]])
+    sources: list[str] = Field(
+        description="Where candidates come from, in order of trust", examples=[["by_comembership"]]
+    )
+    model_version: str = Field(
+        description="What serves now; `declared` is the declaration's heuristic", examples=["declared"]
+    )
+    rung: str = Field(description="The kind of ranker that serves now", examples=["heuristic"])
+    since: datetime | None = Field(
+        description="When it was promoted; null for the declared heuristic",
+        examples=[datetime(2025, 8, 1, tzinfo=UTC)],
+    )
+
+
+class RecommendersResponse(BaseModel):
+    """All declared recommenders."""
+
+    recommenders: list[RecommenderDescription] = Field(description="In the order of their declaration")

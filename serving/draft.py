@@ -1,0 +1,82 @@
+"""An answer in the making: what one request's stages hand from one to the next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_repo.recommender import Recommender
+from serving.scorer import Scorer
+from training.rankers import Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Who may be answered.
+
+    Args:
+        ids: int64, ``[candidates]``, without repeats.
+        sources: For each, the sources that named it.
+    """
+
+    ids: NDArray[np.int64]
+    sources: tuple[tuple[str, ...], ...]
+
+    def take(self, positions: NDArray[np.int64]) -> "Candidates":
+        """Those at ``positions``, in that order."""
+        return Candidates(self.ids[positions], tuple(self.sources[p] for p in positions))
+
+
+NOBODY = Candidates(np.zeros(0, np.int64), ())
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """Every stage answers a copy that knows more.
+
+    Args:
+        request_id: int64.
+        recommender: As declared.
+        scorer: Taken once, so that a promotion in the middle of a request does not mix two models.
+        workspace_id: Whose request it is.
+        instant: As of when; the impressions' ``event_timestamp``.
+        limit: How many items at most.
+        context: Request-time numbers.
+        query_id: Who asks; ``feature_repo.identity.UNKNOWN`` for a stranger.
+        excluded: Candidate ids that must not be answered.
+        rung: What ranks.
+        model_version: Of the scorer in service, also where popularity answers in its stead.
+        degraded: Whether a part behind was down.
+        candidates: Retrieved; best first once scored.
+        features: float32, ``[candidates, features]``.
+        scores: float32, ``[candidates]``.
+        names: The caller's ids of the candidates; once known, the candidates are those to be shown.
+    """
+
+    request_id: int
+    recommender: Recommender
+    scorer: Scorer
+    workspace_id: int
+    instant: datetime
+    limit: int
+    context: Mapping[str, float]
+    query_id: int
+    excluded: frozenset[int]
+    rung: str
+    model_version: str
+    degraded: bool = False
+    candidates: Candidates = NOBODY
+    features: Matrix = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    names: tuple[str, ...] = ()
+
+    def take(self, positions: NDArray[np.int64]) -> "Draft":
+        """The same with the candidates at ``positions``, in that order, and what is known of them."""
+        return replace(
+            self,
+            candidates=self.candidates.take(positions),
+            features=self.features[positions],
+            scores=self.scores[positions],
+        )

@@ -1,0 +1,22 @@
+"""What Prometheus may ask, under ``/metrics``. Imported by the worker only: BentoML points
+``prometheus_client`` at the workers' common folder before it starts one."""
+
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter(
+    "recommend_requests_total",
+    "Answers of /v1/recommend",
+    ["recommender", "rung", "degraded"],
+)
+STAGE_SECONDS = Histogram(
+    "recommend_stage_seconds",
+    "Latency of each stage of an answer",
+    ["stage"],
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+)
+LOG_ROWS = Counter(
+    "recommend_log_rows_total",
+    "Rows offered to the event log: written, dropped as the queue was full, or failed to be written",
+    ["table", "result"],
+)
+OUTCOME_EVENTS = Counter("recommend_outcomes_total", "Events of /v1/outcomes", ["result"])

@@ -1,0 +1,99 @@
+"""The OpenAPI 3.1 document of ``/v1``, made from the contract's models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from serving.contract import (
+    OutcomesRequest,
+    OutcomesResponse,
+    RecommendersResponse,
+    RecommendRequest,
+    RecommendResponse,
+)
+from serving.problems import MEDIA_TYPE, ProblemDetails
+
+Document = dict[str, Any]
+"""A JSON object."""
+
+_PROBLEMS = {
+    400: "Not JSON, an unclear workspace, or an id that was not given out here",
+    404: "No such recommender",
+    413: "The body is too large",
+    422: "A field is missing, unknown, of a wrong type or out of bounds",
+}
+
+
+def document(version: str) -> Document:
+    """The whole document."""
+    requests, answers = (
+        (RecommendRequest, OutcomesRequest),
+        (RecommendResponse, OutcomesResponse, RecommendersResponse, ProblemDetails),
+    )
+    _, schemas = models_json_schema(
+        [*((m, "validation") for m in requests), *((m, "serialization") for m in answers)],
+        ref_template="#/components/schemas/{model}",
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Recommend",
+            "version": version,
+            "description": "Recommendations for your entities, by your own ids.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/v1"}],
+        "paths": {
+            "/recommend": {
+                "post": _operation(
+                    "recommend",
+                    "Rank candidates for whoever asks",
+                    RecommendRequest,
+                    RecommendResponse,
+                    _PROBLEMS,
+                )
+            },
+            "/outcomes": {
+                "post": _operation(
+                    "record_outcomes",
+                    "Tell what was done with recommended items",
+                    OutcomesRequest,
+                    OutcomesResponse,
+                    {k: v for k, v in _PROBLEMS.items() if k != 404},
+                )
+            },
+            "/recommenders": {
+                "get": _operation(
+                    "list_recommenders", "List what can be asked for", None, RecommendersResponse, {}
+                )
+            },
+        },
+        "components": {"schemas": schemas["$defs"]},
+    }
+
+
+def _operation(
+    name: str,
+    summary: str,
+    request: type[BaseModel] | None,
+    answer: type[BaseModel],
+    problems: Mapping[int, str],
+) -> Document:
+    operation: Document = {
+        "operationId": name,
+        "summary": summary,
+        "responses": {"200": {"description": "The answer", "content": _content("application/json", answer)}}
+        | {
+            str(status): {"description": meaning, "content": _content(MEDIA_TYPE, ProblemDetails)}
+            for status, meaning in problems.items()
+        },
+    }
+    if request is not None:
+        operation["requestBody"] = {"required": True, "content": _content("application/json", request)}
+    return operation
+
+
+def _content(media_type: str, model: type[BaseModel]) -> Document:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}

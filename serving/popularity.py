@@ -1,0 +1,62 @@
+"""The last rung: one popular list a workspace, for strangers and for when a part behind is down."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_repo.errors import RecommendError
+from feature_repo.recommender import Recommender
+from serving.draft import Candidates, Draft
+from serving.faults import Faults
+from serving.store import OnlineFeatures
+
+POPULARITY = "popularity"
+"""The rung's name."""
+
+
+class PopularLists:
+    """Popular candidates by recommender and workspace; the last list read outlives a store that is down."""
+
+    def __init__(self, store: OnlineFeatures, faults: Faults) -> None:
+        """Nothing is read yet."""
+        self._store, self._faults = store, faults
+        self._last: dict[tuple[str, int], NDArray[np.int64]] = {}
+
+    def read(self, recommender: Recommender, workspace_id: int) -> tuple[NDArray[np.int64], bool]:
+        """Popular candidate ids, best first, int64, and whether the store could say so just now.
+
+        Where it could not, the ids are the last ones read, or none.
+        """
+        key = (recommender.name, workspace_id)
+        with self._faults.watch(f"popularity of {recommender.name}"):
+            ids = self._store.popular(recommender, workspace_id)
+            if ids is None:
+                raise RecommendError(
+                    f"the online store has no {recommender.popular.name} of workspace {workspace_id}: "
+                    "run `recommend tables`, then `feast materialize-incremental`"
+                )
+            self._last[key] = ids
+            return ids, True
+        return self._last.get(key, np.zeros(0, np.int64)), False
+
+
+def popularity(lists: PopularLists, draft: Draft) -> Draft:
+    """Stage *popularity*: the popular list as candidates."""
+    ids, fresh = lists.read(draft.recommender, draft.workspace_id)
+    return replace(
+        draft,
+        rung=POPULARITY,
+        degraded=draft.degraded or not fresh,
+        candidates=Candidates(ids, ((draft.recommender.popular_column,),) * len(ids)),
+    )
+
+
+def keep_order(draft: Draft) -> Draft:
+    """Stage *score* of this rung: reciprocal ranks, as the list carries an order only; features are missing."""
+    count = len(draft.candidates.ids)
+    return replace(
+        draft,
+        features=np.full((count, len(draft.recommender.feature_names)), np.nan, np.float32),
+        scores=(1 / np.arange(1, count + 1)).astype(np.float32),
+    )

@@ -1,0 +1,24 @@
+"""Stages *hydrate* and *score*: what is known of the candidates, and their order by it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from serving.draft import Draft
+from serving.store import OnlineFeatures
+
+
+def hydrate(store: OnlineFeatures, draft: Draft) -> Draft:
+    """Read the candidates' features."""
+    if not len(draft.candidates.ids):
+        return replace(draft, features=np.zeros((0, len(draft.recommender.feature_names)), np.float32))
+    return replace(draft, features=store.features(draft.recommender, draft.query_id, draft.candidates.ids))
+
+
+def score(draft: Draft) -> Draft:
+    """Sort by score, best first; of equals, the one retrieved first."""
+    if not len(draft.candidates.ids):
+        return draft
+    scores = draft.scorer.ranker.score(draft.features)
+    best_first = np.argsort(-scores, kind="stable")
+    return replace(draft, scores=scores).take(best_first)

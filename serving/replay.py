@@ -1,0 +1,239 @@
+"""Plays real later behaviour against the live service: who acted, when, and whether we had shown it to them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import httpx
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from feature_repo.catalog import event_tables
+from feature_repo.errors import RecommendError
+from feature_repo.events import register
+from feature_repo.home import reports_path, vault_path
+from feature_repo.identity import Vault, workspace_of
+from feature_repo.recommender import Recommender
+from training.bundle import Interval
+from training.evaluate import bootstrap
+
+SHOWN = 10
+"""Items asked for in each request."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A day on which somebody acted: the request is made at the first act less a second.
+
+    Args:
+        query_id: Who.
+        at: When the request is made.
+        chosen: What they acted on within the outcome's window from then, with the instant.
+        before: What they had acted on since the replay began; not offered again where an outcome is ``once``.
+    """
+
+    query_id: int
+    at: datetime
+    chosen: dict[int, datetime]
+    before: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of it, a value per visit.
+
+    Args:
+        recommender: Which.
+        model_versions: The versions that answered.
+        rungs: The rungs that answered.
+        users: ``[visits]`` int64.
+        shown: ``[visits]`` items shown.
+        clicks: ``[visits]`` shown items that were chosen.
+        dcg: ``[visits]`` DCG@10 with gain 1 (Järvelin & Kekäläinen 2002).
+    """
+
+    recommender: str
+    model_versions: tuple[str, ...]
+    rungs: tuple[str, ...]
+    users: NDArray[np.int64]
+    shown: NDArray[np.float64]
+    clicks: NDArray[np.float64]
+    dcg: NDArray[np.float64]
+
+    def clickthrough(self, seed: int = 7) -> Interval:
+        """Clicks by shown items, the mean over visits, with a bootstrap interval over users."""
+        return bootstrap(self.clicks / np.maximum(self.shown, 1), self.users, seed)
+
+    def mean_dcg(self, seed: int = 7) -> Interval:
+        """Mean DCG@10 with a bootstrap interval over users."""
+        return bootstrap(self.dcg, self.users, seed)
+
+
+def visits(
+    recommender: Recommender, since: datetime, until: datetime, most: int | None, seed: int
+) -> list[Visit]:
+    """The days from ``since`` to ``until`` on which somebody did the outcome, in order of time.
+
+    Args:
+        recommender: Whose outcome.
+        since: Inclusive.
+        until: Exclusive; what they do later, within the outcome's window, still counts as chosen.
+        most: A seeded sample of so many; None takes all.
+        seed: Of the sample.
+
+    Raises:
+        RecommendError: nobody acted.
+    """
+    acts = _acts(recommender, since, until)
+    starts: dict[tuple[int, date], datetime] = {}
+    for user, _, at in acts:
+        if at < until:
+            starts.setdefault((user, at.date()), at)
+    if not starts:
+        raise RecommendError(
+            f"nobody did {recommender.outcome.name} from {since:%Y-%m-%d} to {until:%Y-%m-%d}: nothing to replay"
+        )
+    by_user: dict[int, list[tuple[int, datetime]]] = {}
+    for user, candidate, at in acts:
+        by_user.setdefault(user, []).append((candidate, at))
+    found = [_visit(recommender, user, first, by_user[user]) for (user, _), first in starts.items()]
+    if most is not None and len(found) > most:
+        chosen = np.random.default_rng(seed).choice(len(found), most, replace=False)
+        found = [found[i] for i in chosen]
+    return sorted(found, key=lambda visit: (visit.at, visit.query_id))
+
+
+def replay(
+    recommender: Recommender,
+    made: Sequence[Visit],
+    url: str,
+    advance: Callable[[], None] = lambda: None,
+) -> Replay:
+    """Ask the live service at every visit, and post what was chosen of what it showed.
+
+    Raises:
+        RecommendError: no service there, or it refused a request.
+    """
+    answers = []
+    with Vault(vault_path()) as vault, httpx.Client(base_url=url, timeout=30) as client:
+        names = {number: name for name, number in vault.workspaces().items()}
+        for visit in made:
+            answers.append(_ask(recommender, visit, vault, names, client))
+            advance()
+    hits = [
+        np.array([i["candidate"] in v.chosen for i in a["items"]], bool)
+        for v, a in zip(made, answers, strict=True)
+    ]
+    return Replay(
+        recommender=recommender.name,
+        model_versions=tuple(sorted({a["model_version"] for a in answers})),
+        rungs=tuple(sorted({a["rung"] for a in answers})),
+        users=np.array([v.query_id for v in made], np.int64),
+        shown=np.array([len(h) for h in hits], np.float64),
+        clicks=np.array([h.sum() for h in hits], np.float64),
+        dcg=np.array([(h / np.log2(2 + np.arange(len(h)))).sum() for h in hits], np.float64),
+    )
+
+
+def save(result: Replay) -> Path:
+    """Write the values by visit as JSON under the reports; a newer replay of the same model replaces it."""
+    path = reports_path() / "replay" / f"{result.recommender}-{'-'.join(result.rungs)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(vars(result), default=np.ndarray.tolist))
+    return path
+
+
+def load(path: Path) -> Replay:
+    """Read what `save` wrote."""
+    document = json.loads(path.read_text())
+    return Replay(
+        recommender=document["recommender"],
+        model_versions=tuple(document["model_versions"]),
+        rungs=tuple(document["rungs"]),
+        users=np.array(document["users"], np.int64),
+        shown=np.array(document["shown"], np.float64),
+        clicks=np.array(document["clicks"], np.float64),
+        dcg=np.array(document["dcg"], np.float64),
+    )
+
+
+def _acts(recommender: Recommender, since: datetime, until: datetime) -> list[tuple[int, int, datetime]]:
+    query, candidate = recommender.query_key, recommender.candidate_key
+    acts = f"SELECT {query}, {candidate}, event_timestamp AS at FROM ({recommender.outcome.sql})"
+    if recommender.outcome.once:
+        acts = f"SELECT {query}, {candidate}, min(at) AS at FROM ({acts}) GROUP BY ALL"
+    with duckdb.connect() as connection:
+        register(connection, event_tables(), until + recommender.outcome.window)
+        table: pa.Table = connection.execute(
+            f"SELECT {query}, {candidate}, at FROM ({acts}) WHERE at >= ? ORDER BY at, 1, 2", [since]
+        ).to_arrow_table()
+    columns = (table[0].to_pylist(), table[1].to_pylist(), table[2].to_pylist())
+    return list(zip(*columns, strict=True))
+
+
+def _visit(recommender: Recommender, user: int, first: datetime, acts: list[tuple[int, datetime]]) -> Visit:
+    end = first + recommender.outcome.window
+    chosen: dict[int, datetime] = {}
+    for candidate, at in acts:
+        if first <= at <= end:
+            chosen.setdefault(candidate, at)
+    before = tuple({c for c, at in acts if at < first}) if recommender.outcome.once else ()
+    return Visit(user, first, chosen, before)
+
+
+def _ask(
+    recommender: Recommender, visit: Visit, vault: Vault, names: dict[int, str], client: httpx.Client
+) -> dict:
+    workspace_id = workspace_of(visit.query_id)
+    (user,) = vault.reveal(workspace_id, recommender.query_kind, [visit.query_id])
+    seen = vault.reveal(workspace_id, recommender.candidate_kind, visit.before)
+    answer = _post(
+        client,
+        "/v1/recommend",
+        {
+            "workspace": names[workspace_id],
+            "recommender": recommender.name,
+            "query": {recommender.query_key: user},
+            "limit": SHOWN,
+            "exclude": [s for s in seen if s is not None],
+            "as_of": visit.at.isoformat(),
+        },
+    )
+    shown = [item["id"] for item in answer["items"]]
+    ids = vault.lookup(workspace_id, recommender.candidate_kind, shown).tolist()
+    answer["items"] = [item | {"candidate": i} for item, i in zip(answer["items"], ids, strict=True)]
+    clicked = [
+        {
+            # The same visit answered by the same request is the same event, however often it is sent.
+            "event_id": hashlib.blake2b(
+                f"{answer['request_id']}/{item['rank']}".encode(), digest_size=12
+            ).hexdigest(),
+            "request_id": answer["request_id"],
+            "id": item["id"],
+            "outcome": recommender.outcome.name,
+            "at": visit.chosen[item["candidate"]].isoformat(),
+        }
+        for item in answer["items"]
+        if item["candidate"] in visit.chosen
+    ]
+    if clicked:
+        _post(client, "/v1/outcomes", {"workspace": names[workspace_id], "events": clicked})
+    return answer
+
+
+def _post(client: httpx.Client, path: str, body: dict) -> dict:
+    try:
+        response = client.post(path, json=body)
+    except httpx.TransportError as error:
+        raise RecommendError(
+            f"no service answers at {client.base_url} ({error}): start it with `recommend serve`"
+        ) from None
+    if response.is_error:
+        raise RecommendError(f"{path} answered {response.status_code}: {response.text[:300]}")
+    answer: dict = response.json()
+    return answer

@@ -1,0 +1,58 @@
+"""Request ids: random int64, shown as 16 hexadecimal digits, that tell which recommender answered.
+
+The low ten bits are a hash of the recommender's name, so that an outcome finds its recommender without any
+memory of the request: after a restart, and in another worker. The other 53 bits are random: ten million ids
+collide somewhere with probability 0.6 % (birthday bound).
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable
+
+from feature_repo.errors import RecommendError
+
+_TAG_BITS = 10
+_WELL_FORMED = re.compile("[0-7][0-9a-f]{15}")
+
+
+def new(recommender: str) -> int:
+    """A fresh id, positive int64."""
+    return secrets.randbits(63 - _TAG_BITS) << _TAG_BITS | _tag(recommender)
+
+
+def text(request_id: int) -> str:
+    """The id as it goes over HTTP."""
+    return f"{request_id:016x}"
+
+
+def parse(raw: str) -> int | None:
+    """The id behind its text, None where that is not well-formed."""
+    return int(raw, 16) if _WELL_FORMED.fullmatch(raw) else None
+
+
+class Issuers:
+    """Which recommender an id was issued by."""
+
+    def __init__(self, recommenders: Iterable[str]) -> None:
+        """Learn the names.
+
+        Raises:
+            RecommendError: two names have the same tag.
+        """
+        self._names: dict[int, str] = {}
+        for name in recommenders:
+            other = self._names.setdefault(_tag(name), name)
+            if other != name:
+                raise RecommendError(
+                    f"recommenders {other} and {name} share a request-id tag: rename one of them"
+                )
+
+    def of(self, request_id: int) -> str | None:
+        """The recommender's name, None where no recommender here issued it."""
+        return self._names.get(request_id & (1 << _TAG_BITS) - 1)
+
+
+def _tag(recommender: str) -> int:
+    digest = hashlib.blake2b(recommender.encode(), digest_size=2).digest()
+    return int.from_bytes(digest, "big") >> (16 - _TAG_BITS)

@@ -1,0 +1,45 @@
+"""Stages *retrieve* and *exclude*: who may be answered."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from feature_repo.identity import UNKNOWN
+from feature_repo.recommender import CandidateSource
+from serving.draft import Candidates, Draft
+from serving.store import CandidateLists, OnlineFeatures
+
+
+class NothingKnown(Exception):
+    """About this query no candidate list is known: a stranger, or somebody who has done nothing yet."""
+
+
+def retrieve(store: OnlineFeatures, draft: Draft) -> Draft:
+    """Read the candidate lists of who asks, and merge them.
+
+    Raises:
+        NothingKnown: there are none.
+    """
+    lists = None
+    if draft.query_id != UNKNOWN:
+        lists = store.candidate_lists(draft.recommender, draft.query_id)
+    if lists is None:
+        raise NothingKnown
+    return replace(draft, candidates=merge(lists, draft.recommender.sources))
+
+
+def merge(lists: CandidateLists, sources: Sequence[CandidateSource]) -> Candidates:
+    """The sources in order, each cut to its quota; a candidate stands where it was first named."""
+    named: dict[int, list[str]] = {}
+    for source in sources:
+        for candidate in dict.fromkeys(lists[source.column][: source.quota].tolist()):
+            named.setdefault(candidate, []).append(source.column)
+    return Candidates(np.array(list(named), np.int64), tuple(map(tuple, named.values())))
+
+
+def exclude(draft: Draft) -> Draft:
+    """Drop what the caller does not want, and the asker themselves: ids of all kinds share one sequence."""
+    unwanted = [*draft.excluded, draft.query_id]
+    kept = np.flatnonzero(~np.isin(draft.candidates.ids, unwanted))
+    return replace(draft, candidates=draft.candidates.take(kept))
