@@ -21,6 +21,7 @@ from rich.table import Table
 
 from feature_repo.errors import RecommendError
 from feature_repo.home import PROJECT
+from training import report
 
 RECOMMENDERS = ("channel_browser", "composer_dm")
 REPLAYED_DAYS = 30
@@ -93,7 +94,7 @@ def _serve_and_replay(home: Path, plan: Plan) -> tuple[dict, dict]:
     with _service(home) as url:
         for rung in ("heuristic", "best"):
             for name in RECOMMENDERS:
-                version = rung if rung == "heuristic" else _training(home, name)["best"]
+                version = rung if rung == "heuristic" else report.load(name)["best"]
                 _run("recommend", "promote", name, version)
                 _await_version(url, name, version if rung == "best" else None)
                 window = ("--from", plan.as_of, "--to", plan.until)
@@ -198,11 +199,6 @@ def _one_request(home: Path, url: str) -> tuple[dict, dict]:
     return request, httpx.post(f"{url}/v1/recommend", json=request).json()
 
 
-def _training(home: Path, name: str) -> dict:
-    document: dict = json.loads((home / "reports" / "training" / f"{name}.json").read_text())
-    return document
-
-
 def _summary(home: Path, exchange: tuple[dict, dict], clock: Clock) -> None:
     from serving.replay import load
     from training.evaluate import bootstrap
@@ -219,7 +215,7 @@ def _summary(home: Path, exchange: tuple[dict, dict], clock: Clock) -> None:
             rungs = ", ".join(replay.rungs)
             shown.add_row(name, rungs, str(replay.clickthrough()), str(replay.mean_dcg()), lift)
     for name in RECOMMENDERS:
-        _print_training(_training(home, name))
+        console.print(report.render(report.load(name)))
     console.print(shown)
     request, answer = exchange
     console.print("[bold]one request[/bold]  POST /v1/recommend")
@@ -233,23 +229,6 @@ def _summary(home: Path, exchange: tuple[dict, dict], clock: Clock) -> None:
     console.print(
         f"go on     export RECOMMEND_HOME={home}; .venv/bin/recommend serve", soft_wrap=True, highlight=False
     )
-
-
-def _print_training(document: dict) -> None:
-    metrics = list(document["rows"][-1]["metrics"])
-    table = Table(
-        "ranker", *metrics, "Δ popularity", "Δ heuristic", title=document["title"], title_justify="left"
-    )
-    for row in document["rows"]:
-        cells = [_interval(row["metrics"].get(m)) for m in metrics]
-        table.add_row(
-            row["ranker"], *cells, *(_interval(row["lifts"].get(o)) for o in ("popularity", "heuristic"))
-        )
-    console.print(table)
-
-
-def _interval(found: dict | None) -> str:
-    return "–" if found is None else f"{found['value']:.3f} [dim]{found['low']:.3f}…{found['high']:.3f}[/dim]"
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ Imports stand inside the commands: Feast alone costs four seconds, and ``--help`
 
 import os
 import sys
+import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -23,6 +24,11 @@ from rich.progress import (
 
 from feature_repo.clock import midnight, now, parse_instant
 from feature_repo.errors import RecommendError
+
+# What a library will change one day is nothing that its users' users can mend.
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+if TYPE_CHECKING:
+    from feature_repo.ingest.report import IngestReport
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # Evidently
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -92,8 +98,18 @@ def ingest(
 ) -> None:
     """De-identify an export into event tables."""
     from feature_repo.chat.ingest import ingest as run
+    from feature_repo.ingest.report import QuarantineExceeded
 
-    report = run(path, format, workspace, as_of=_instant(as_of), threshold=threshold)
+    try:
+        report = run(path, format, workspace, as_of=_instant(as_of), threshold=threshold)
+    except QuarantineExceeded as error:
+        _print_counts(error.report)
+        raise
+    _print_counts(report)
+    _next("recommend tables --as-of DATE")
+
+
+def _print_counts(report: "IngestReport") -> None:
     for table, counts in report.counts.items():
         console.print(
             f"{table:>14} {counts.read:>9,} read = {counts.kept:,} kept + {counts.duplicate:,} duplicate "
@@ -101,7 +117,8 @@ def ingest(
         )
     if report.quarantine_path:
         console.print(f"quarantined rows are listed in {report.quarantine_path}", soft_wrap=True)
-    _next("recommend tables --as-of DATE")
+    if report.skipped:
+        console.print(f"{report.skipped:,} records of the export are no events and were skipped")
 
 
 @app.command()
@@ -168,12 +185,18 @@ def train(
             progress.update(task, advance=1, description=what)
 
         training = run(
-            recommender(name), _instant(as_of), models, test_cutoffs=test_cutoffs, seed=seed, step=step
+            recommender(name),
+            _instant(as_of),
+            models,
+            cutoffs=(train_cutoffs, test_cutoffs),
+            seed=seed,
+            step=step,
         )
-    console.print(report.table(training))
+    found = report.document(training)
+    report.save(found)
+    console.print(report.render(found))
     for trained in training.trained:
         console.print(f"stored {trained.card.tag}  ({trained.card.ranker})", highlight=False)
-    report.save(training)
     _next(
         f"recommend promote {name} {training.best().card.version}   # {training.best().card.ranker}, best in validation"
     )

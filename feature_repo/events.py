@@ -101,7 +101,11 @@ IMPRESSIONS = EventTable(
     columns=(
         Column("request_id", ID, "the answer that the item was part of"),
         Column("recommender", pa.string(), "the recommender's name"),
-        Column("model_version", pa.string(), "version of the bundle that scored it; declared for a heuristic without one"),
+        Column(
+            "model_version",
+            pa.string(),
+            "version of the bundle that scored it; declared for a heuristic without one",
+        ),
         Column("rung", pa.string(), "what ranked it: a ranker's name, or popularity"),
         Column("variant", pa.string(), "experiment arm; champion outside an experiment"),
         Column("feature_service_hash", pa.string(), "which definition the features were served under"),

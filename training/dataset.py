@@ -96,7 +96,7 @@ class Datasets:
     test: Dataset
 
 
-def split_cutoffs(recommender: Recommender, as_of: datetime, test_cutoffs: int) -> Split:
+def split_cutoffs(recommender: Recommender, as_of: datetime, train_cutoffs: int, test_cutoffs: int) -> Split:
     """Cut-offs are snapshots whose label window has ended by ``as_of``, `SPACING` apart; the last are the test.
 
     Raises:
@@ -117,7 +117,7 @@ def split_cutoffs(recommender: Recommender, as_of: datetime, test_cutoffs: int) 
             f"no snapshot of {table} lies {window.days} days before the first test cut-off {test[0]:%Y-%m-%d}: "
             "build older ones with `recommend tables --since`, or use fewer --test-cutoffs"
         )
-    return Split(tuple(train), tuple(test))
+    return Split(tuple(train[-train_cutoffs:]), tuple(test))
 
 
 def _spaced(instants: Sequence[datetime]) -> list[datetime]:

@@ -54,7 +54,7 @@ def train(
     as_of: datetime,
     models: Sequence[str] = LADDER,
     *,
-    test_cutoffs: int = 1,
+    cutoffs: tuple[int, int] = (12, 1),
     seed: int = 7,
     step: Callable[[str], None] = lambda what: None,
 ) -> Training:
@@ -64,7 +64,7 @@ def train(
         recommender: What to train.
         as_of: Nothing later is seen, neither by a feature nor by a label.
         models: Names of the ladder.
-        test_cutoffs: How many of the last cut-offs are held out.
+        cutoffs: At most how many cut-offs are learned from, and how many of the last are held out.
         seed: Of the sampling, the rankers and the bootstrap.
         step: Told what begins, for a progress display.
 
@@ -72,7 +72,7 @@ def train(
         RecommendError: not enough history, no outcomes, or an unknown ranker.
     """
     classes = {name: ranker_class(name) for name in models}
-    split = dataset.split_cutoffs(recommender, as_of, test_cutoffs)
+    split = dataset.split_cutoffs(recommender, as_of, *cutoffs)
     step("as-of joins")
     data = dataset.build(recommender, split, as_of, seed)
     trained = []

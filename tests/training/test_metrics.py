@@ -1,5 +1,6 @@
 """Each metric against a second implementation, on random rankings."""
 
+import itertools
 import math
 
 import numpy as np
@@ -93,6 +94,6 @@ def test_log_loss_equals_sklearn(ranking: Ranking) -> None:
 def test_positions_are_a_permutation_in_the_order_of_scores(ranking: Ranking) -> None:
     positions = ranking.positions
     bounds = [*ranking.starts, len(ranking.labels)]
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in itertools.pairwise(bounds):
         assert sorted(positions[a:b]) == list(range(1, b - a + 1))
         assert np.all(np.diff(ranking.scores[a:b][np.argsort(positions[a:b])]) < 0)

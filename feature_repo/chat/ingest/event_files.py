@@ -164,9 +164,11 @@ def _record(line: bytes, wanted: Collection[str]) -> dict[str, str | None] | str
 
 
 def _text(value: Any) -> str | None:
-    if value is None or value != value:  # NaN
-        return None
-    return value if isinstance(value, str) else json.dumps(value)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value != value else str(value)  # NaN differs from itself
 
 
 def _record_batch(found: list[tuple[int, dict[str, str | None] | str]], done: float) -> FileBatch:

@@ -162,3 +162,12 @@ def test_what_a_killed_ingest_left_is_cleared_away() -> None:
 def test_no_progress_bar_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     load(export(film("f")), TABLES, "w", lists={}, as_of=AS_OF)
     assert capfd.readouterr() == ("", "")
+
+
+def test_after_a_crash_amid_publication_the_same_ingest_adds_exactly_what_is_missing() -> None:
+    rows = (film("f"), rating(1), rating(2, day=1))
+    load(export(*rows), TABLES, "w", lists={"film": FILMS}, as_of=AS_OF)
+    (missing,) = (events_path() / "ratings" / "day=2024-01-02").glob("*.parquet")
+    missing.unlink()
+    report = load(export(*rows), TABLES, "w", lists={"film": FILMS}, as_of=AS_OF)
+    assert (report.total.kept, report.total.duplicate) == (1, 2)
