@@ -26,6 +26,7 @@ from training import report
 RECOMMENDERS = ("channel_browser", "composer_dm")
 REPLAYED_DAYS = 30
 VISITS = 200
+USERS = 1200
 BIN = Path(sys.executable).parent
 MARK = ".made-by-demo"
 
@@ -71,7 +72,7 @@ def main() -> None:
     clock, raw = Clock(), home / "raw"
     if data is None:
         with clock.stage("generate a workspace"):
-            _run("recommend", "sample", "--out", raw)
+            _run("recommend", "sample", "--users", USERS, "--out", raw)
     with clock.stage("ingest"):
         _run("recommend", "ingest", data or raw, "--format", "events", "--workspace", home.name)
     plan = _plan(home)
@@ -128,7 +129,7 @@ def _plan(home: Path) -> Plan:
     as_of = (last - timedelta(days=REPLAYED_DAYS - 1)).replace(day=1)
     if (as_of - first).days > 500:
         return Plan(as_of, as_of - timedelta(days=460), "monthly", test_cutoffs=3)
-    return Plan(as_of, max(first + timedelta(days=28), as_of - timedelta(days=119)), "weekly", test_cutoffs=2)
+    return Plan(as_of, max(first + timedelta(days=28), as_of - timedelta(days=103)), "weekly", test_cutoffs=2)
 
 
 def _run(program: str, *arguments: object) -> None:

@@ -169,6 +169,9 @@ def train(
     test_cutoffs: Annotated[
         int, typer.Option(min=1, help="How many of the last cut-offs judge the rankers.")
     ] = 1,
+    train_cutoffs: Annotated[
+        int, typer.Option(min=1, help="At most so many earlier ones are learned from.")
+    ] = 12,
     seed: Seed = 7,
 ) -> None:
     """Train rankers on bootstrap labels and store each with its evidence."""

@@ -8,6 +8,8 @@ from graphlib import TopologicalSorter
 
 import duckdb
 import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -15,7 +17,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from feature_repo.clock import EARLIEST
 from feature_repo.errors import RecommendError
 from feature_repo.events import EventTable, register
-from feature_repo.home import events_path, tables_path
+from feature_repo.home import events_path, home, tables_path
 from feature_repo.spark import read_events, session
 from feature_repo.tables import CADENCES, Cadence, OfflineTable, partition
 from feature_repo.windows import Snapshots
@@ -118,7 +120,14 @@ def build(
     built = []
     for step in steps:
         inputs = events | {name: _read_snapshots(spark, name, step.days) for name in step.table.reads}
-        _write(step, step.table.build(inputs, Snapshots(step.days)))
+        try:
+            _write(step, step.table.build(inputs, Snapshots(step.days)))
+        except (Py4JJavaError, PySparkException) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise RecommendError(
+                f"Spark failed on table {step.table.name} ({reason}); see {home() / 'spark.log'}. "
+                "If memory ran out, set RECOMMEND_SPARK_MEMORY (default 4g)"
+            ) from error
         built.append(Built(step.table.name, len(step.days), _count(step)))
         advance(step)
     for frame in events.values():

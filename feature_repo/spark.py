@@ -50,21 +50,23 @@ def session(name: str) -> SparkSession:
             "openjdk-17-jre-headless; macOS: brew install openjdk@17) or point JAVA_HOME at one"
         )
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    master = os.environ.get("SPARK_MASTER", "local[*]")
     builder = (
         SparkSession.builder.appName(name)
-        .master(os.environ.get("SPARK_MASTER", "local[*]"))
+        .master(master)
         .config("spark.driver.memory", os.environ.get("RECOMMEND_SPARK_MEMORY", "4g"))
         .config("spark.driver.extraJavaOptions", f"-Dlog4j.configurationFile={LOG4J.as_uri()}")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         .config("spark.sql.sources.partitionOverwriteMode", "dynamic")
-        .config("spark.sql.shuffle.partitions", "8")
         .config("spark.sql.autoBroadcastJoinThreshold", "64m")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.local.dir", str(scratch_path()))
         .config("spark.sql.warehouse.dir", str(scratch_path() / "warehouse"))
     )
+    if master.startswith("local"):
+        builder = builder.config("spark.sql.shuffle.partitions", str(2 * (os.cpu_count() or 1)))
     logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)  # the exception says it too
     with _errors_to(home() / "spark.log"):
         return builder.getOrCreate()

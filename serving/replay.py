@@ -21,6 +21,7 @@ from feature_repo.identity import Vault, workspace_of
 from feature_repo.recommender import Recommender
 from training.bundle import Interval
 from training.evaluate import bootstrap
+from training.labels import acts_sql
 
 SHOWN = 10
 """Items asked for in each request."""
@@ -163,14 +164,12 @@ def load(path: Path) -> Replay:
 
 
 def _acts(recommender: Recommender, since: datetime, until: datetime) -> list[tuple[int, int, datetime]]:
-    query, candidate = recommender.query_key, recommender.candidate_key
-    acts = f"SELECT {query}, {candidate}, event_timestamp AS at FROM ({recommender.outcome.sql})"
-    if recommender.outcome.once:
-        acts = f"SELECT {query}, {candidate}, min(at) AS at FROM ({acts}) GROUP BY ALL"
     with duckdb.connect() as connection:
         register(connection, event_tables(), until + recommender.outcome.window)
-        table: pa.Table = connection.execute(
-            f"SELECT {query}, {candidate}, at FROM ({acts}) WHERE at >= ? ORDER BY at, 1, 2", [since]
+        table: pa.Table = connection.sql(
+            f"SELECT {recommender.query_key}, {recommender.candidate_key}, acted_at "
+            f"FROM ({acts_sql(recommender)}) WHERE acted_at >= ? ORDER BY acted_at, 1, 2",
+            params=[since],
         ).to_arrow_table()
     columns = (table[0].to_pylist(), table[1].to_pylist(), table[2].to_pylist())
     return list(zip(*columns, strict=True))

@@ -1,7 +1,9 @@
 """The model bundle: a ranker with all that serving and monitoring must know about it, in BentoML's store."""
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -79,8 +81,11 @@ class Bundle:
 
 def save(card: Card, ranker: Ranker, reference: pa.Table) -> Card:
     """Put a bundle into the model store; answers the card with its version."""
-    created = bentoml.models.create(card.recommender, labels={"ranker": card.ranker}, _model_store=_store())
-    with created as model:
+    labels = {"ranker": card.ranker}
+    with (
+        _store() as store,
+        bentoml.models.create(card.recommender, labels=labels, _model_store=store) as model,
+    ):
         saved = replace(card, version=model.tag.version)
         folder = Path(model.path)
         ranker.save(folder)
@@ -110,7 +115,8 @@ def load(recommender: str, version: str) -> Bundle:
 
 def versions(recommender: str) -> list[str]:
     """The stored versions of a recommender, newest first."""
-    models = [m for m in bentoml.models.list(_model_store=_store()) if m.tag.name == recommender]
+    with _store() as store:
+        models = [m for m in bentoml.models.list(_model_store=store) if m.tag.name == recommender]
     return [str(m.tag.version) for m in sorted(models, key=lambda m: m.info.creation_time, reverse=True)]
 
 
@@ -121,7 +127,8 @@ def cards(recommender: str) -> list[Card]:
 
 def _folder(recommender: str, version: str) -> Path:
     try:
-        return Path(bentoml.models.get(f"{recommender}:{version}", _model_store=_store()).path)
+        with _store() as store:
+            return Path(bentoml.models.get(f"{recommender}:{version}", _model_store=store).path)
     except bentoml.exceptions.NotFound:
         known = ", ".join(versions(recommender)) or f"none: run `recommend train {recommender}` first"
         raise RecommendError(f"no version {version!r} of {recommender} (stored: {known})") from None
@@ -135,8 +142,11 @@ def _read_card(folder: Path) -> Card:
     return Card(**document | instants | lists | {"metrics": metrics})
 
 
-def _store() -> ModelStore:
+@contextmanager
+def _store() -> Iterator[ModelStore]:
     """Our own model store. Named at each call: BentoML reads ``BENTOML_HOME`` once per process."""
     path = models_path() / "models"
     path.mkdir(parents=True, exist_ok=True)
-    return ModelStore(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own; Feast has turned all of them on
+        yield ModelStore(path)

@@ -29,6 +29,10 @@ NEGATIVES_A_QUERY = 60
 """A training query keeps so many of its negatives, drawn uniformly; validation and test keep all."""
 
 
+NOT_POPULAR = -1e6
+"""The popularity of a candidate that is not in the popular list: below every place in it."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Rows of ``(query, cut-off, candidate)``, sorted so that a query's candidates are contiguous.
@@ -230,19 +234,11 @@ def _popularity(recommender: Recommender, pairs: pd.DataFrame) -> NDArray[np.flo
     )
     unique = spine.drop_duplicates(ignore_index=True)
     lists = popular_lists(recommender, unique)[recommender.popular_column]
-    places = {
-        (workspace, instant, candidate): float(-place)
-        for (workspace, instant), found in zip(unique.itertuples(index=False, name=None), lists, strict=True)
-        if found is not None
-        for place, candidate in enumerate(found, start=1)
-    }
-    keys = zip(
-        spine["workspace_id"].tolist(),
-        spine[EVENT_TIMESTAMP],
-        pairs[recommender.candidate_key].tolist(),
-        strict=True,
-    )
-    return np.fromiter((places.get(k, -1e6) for k in keys), np.float32, len(spine))
+    ranked = unique.assign(**{recommender.candidate_key: lists}).explode(recommender.candidate_key).dropna()
+    keys = ["workspace_id", EVENT_TIMESTAMP, recommender.candidate_key]
+    ranked = ranked.assign(popularity=-ranked.groupby(keys[:2]).cumcount() - 1.0).astype({keys[2]: np.int64})
+    spine[recommender.candidate_key] = pairs[recommender.candidate_key]
+    return spine.merge(ranked, on=keys, how="left")["popularity"].fillna(NOT_POPULAR).to_numpy(np.float32)
 
 
 def _is_validation(query_ids: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:

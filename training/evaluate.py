@@ -11,7 +11,6 @@ from training import metrics
 from training.bundle import Interval
 from training.dataset import Dataset
 from training.metrics import Ranking, Values
-from training.rankers import Ranker
 
 RESAMPLES = 2_000
 """Bootstrap resamples: the 2.5 % quantile is then known to about 0.3 percentage points."""
@@ -52,10 +51,9 @@ class Evidence:
         return bootstrap(self.by_query[metric] - other.by_query[metric], self.users, seed)
 
 
-def calibrate(ranker: Ranker, data: Dataset) -> Calibration:
-    """Fit Platt scaling on rows that the ranker was not fitted on."""
-    scores = ranker.score(data.features).astype(np.float64)[:, None]
-    model = LogisticRegression(C=1e6).fit(scores, data.labels)
+def calibrate(scores: NDArray[np.float32], labels: NDArray[np.int8]) -> Calibration:
+    """Fit Platt scaling on rows that the ranker was not fitted on; both of shape ``[n]``."""
+    model = LogisticRegression(C=1e6).fit(scores.astype(np.float64)[:, None], labels)
     return Calibration(float(model.coef_[0, 0]), float(model.intercept_[0]))
 
 

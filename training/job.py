@@ -13,6 +13,7 @@ from training import bundle, dataset
 from training.bundle import Card, Interval
 from training.dataset import Dataset, Datasets, Split
 from training.evaluate import Evidence, calibrate, evidence, ranking_of
+from training.metrics import ndcg
 from training.rankers import LADDER, Ranker, ranker_class
 from training.rankers.heuristic import HeuristicRanker
 
@@ -92,8 +93,8 @@ def train(
 def _store(
     recommender: Recommender, ranker: Ranker, split: Split, data: Datasets, as_of: datetime, seed: int
 ) -> Trained:
-    scores = ranker.score(data.test.features)
-    found = evidence(data.test, scores, calibrate(ranker, data.validation))
+    scores, held_scores = ranker.score(data.test.features), ranker.score(data.validation.features)
+    found = evidence(data.test, scores, calibrate(held_scores, data.validation.labels))
     card = Card(
         recommender=recommender.name,
         ranker=ranker.name,
@@ -106,12 +107,8 @@ def _store(
         workspaces=tuple(np.unique(data.train.query_ids >> WORKSPACE_SHIFT).tolist()),
         metrics=found.intervals(seed),
     )
-    validation = evidence(data.validation, ranker.score(data.validation.features), None)
-    return Trained(
-        bundle.save(card, ranker, _reference(data.test, scores, seed)),
-        found,
-        float(validation.by_query["ndcg@10"].mean()),
-    )
+    stored = bundle.save(card, ranker, _reference(data.test, scores, seed))
+    return Trained(stored, found, float(ndcg(ranking_of(data.validation, held_scores)).mean()))
 
 
 def _reference(test: Dataset, scores: np.ndarray, seed: int) -> pa.Table:
