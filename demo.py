@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import httpx
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -200,24 +201,34 @@ def _one_request(home: Path, url: str) -> tuple[dict, dict]:
     return request, httpx.post(f"{url}/v1/recommend", json=request).json()
 
 
-def _summary(home: Path, exchange: tuple[dict, dict], clock: Clock) -> None:
+def _replays(home: Path) -> Table:
+    """What came of each recommender under its heuristic and under the best learned ranker, on the same visits."""
     from serving.replay import load
-    from training.evaluate import bootstrap
 
-    console.rule("[bold]summary")
+    heads = ("recommender", "served by", "clickthrough", "Δ", "DCG@10", "Δ")
     shown = Table(
-        "recommender", "rung", "clickthrough [95 %]", "DCG@10 [95 %]", "Δ DCG@10, same visits", title="Replay"
+        *heads,
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"replay of {REPLAYED_DAYS} days",
+        title_style="bold",
     )
     for name in RECOMMENDERS:
         files = sorted((home / "reports" / "replay").glob(f"{name}-*.json"), key=lambda p: p.stat().st_mtime)
         first, *others = (load(f) for f in files)
         for replay in (first, *others):
-            lift = "" if replay is first else str(bootstrap(replay.dcg - first.dcg, replay.users, seed=7))
-            rungs = ", ".join(replay.rungs)
-            shown.add_row(name, rungs, str(replay.clickthrough()), str(replay.mean_dcg()), lift)
+            clicks, dcg = (None, None) if replay is first else replay.lifts(first)
+            row = (replay.clickthrough(), clicks, replay.mean_dcg(), dcg)
+            cells = (report.cell(asdict(i) if i else None, sign="+" * (n % 2)) for n, i in enumerate(row))
+            shown.add_row(name, "\n".join(replay.rungs), *cells)
+    return shown
+
+
+def _summary(home: Path, exchange: tuple[dict, dict], clock: Clock) -> None:
+    console.rule("[bold]summary")
     for name in RECOMMENDERS:
         console.print(report.render(report.load(name)))
-    console.print(shown)
+    console.print(_replays(home))
     request, answer = exchange
     console.print("[bold]one request[/bold]  POST /v1/recommend")
     console.print_json(data=request)

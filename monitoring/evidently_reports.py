@@ -5,6 +5,7 @@
 """
 
 import os
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -55,9 +56,13 @@ class DriftReport:
 
 def measure(compared: Comparison, recommender: str, model_version: str, as_of: datetime) -> DriftReport:
     """Run Evidently's data drift preset over the features, and its value drift over the score."""
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import ValueDrift
-    from evidently.presets import DataDriftPreset
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Evidently's own imports; Feast turns them all on
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.metrics import ValueDrift
+        from evidently.presets import DataDriftPreset
 
     columns = compared.comparable
     features = [c for c in columns if c != PREDICTION]

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -27,9 +27,13 @@ SHOWN = 10
 """Items asked for in each request."""
 
 
+BEFORE_THE_ACT = timedelta(seconds=1)
+"""A visit comes so long before the first act of its day: an outcome must be later than its impression."""
+
+
 @dataclass(frozen=True)
 class Visit:
-    """A day on which somebody acted: the request is made at the first act less a second.
+    """A day on which somebody acted.
 
     Args:
         query_id: Who.
@@ -73,6 +77,19 @@ class Replay:
     def mean_dcg(self, seed: int = 7) -> Interval:
         """Mean DCG@10 with a bootstrap interval over users."""
         return bootstrap(self.dcg, self.users, seed)
+
+    def lifts(self, other: "Replay", seed: int = 7) -> tuple[Interval, Interval]:
+        """Mean paired difference in clickthrough and in DCG@10 to a replay of the same visits.
+
+        Raises:
+            RecommendError: the visits are not the same.
+        """
+        if not np.array_equal(self.users, other.users):
+            raise RecommendError(
+                "the two replays are of different visits: give both the same days, --visits and --seed"
+            )
+        rates = self.clicks / np.maximum(self.shown, 1) - other.clicks / np.maximum(other.shown, 1)
+        return bootstrap(rates, self.users, seed), bootstrap(self.dcg - other.dcg, self.users, seed)
 
 
 def visits(
@@ -182,7 +199,7 @@ def _visit(recommender: Recommender, user: int, first: datetime, acts: list[tupl
         if first <= at <= end:
             chosen.setdefault(candidate, at)
     before = tuple({c for c, at in acts if at < first}) if recommender.outcome.once else ()
-    return Visit(user, first, chosen, before)
+    return Visit(user, first - BEFORE_THE_ACT, chosen, before)
 
 
 def _ask(

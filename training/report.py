@@ -80,9 +80,9 @@ def render(report: Document) -> Group:
     for row in report["rows"]:
         best = row["version"] is not None and row["version"] == report["best"]
         name = Text(row["ranker"], style="bold" if best else "")
-        metrics.add_row(name, *(_cell(row["metrics"].get(m)) for m in METRICS))
+        metrics.add_row(name, *(cell(row["metrics"].get(m)) for m in METRICS))
         if row["lifts"]:
-            lifts.add_row(name, *(_cell(row["lifts"].get(o), sign="+") for o in ("popularity", "heuristic")))
+            lifts.add_row(name, *(cell(row["lifts"].get(o), sign="+") for o in ("popularity", "heuristic")))
     return Group(Text(report["title"], style="bold"), metrics, lifts, Text(report["caption"], style="dim"))
 
 
@@ -102,8 +102,8 @@ def _caption(training: Training) -> str:
     )
 
 
-def _cell(interval: Mapping[str, float] | None, *, sign: str = "") -> Text:
-    """The value above its interval: narrow, and both in sight."""
+def cell(interval: Mapping[str, float] | None, *, sign: str = "") -> Text:
+    """An interval for a table: the value above its bounds, narrow, and both in sight; a dash where there is none."""
     if interval is None:
         return Text("–")
     value, low, high = (_short(interval[k], sign) for k in ("value", "low", "high"))
