@@ -205,11 +205,12 @@ def _replays(home: Path) -> Table:
     """What came of each recommender under its heuristic and under the best learned ranker, on the same visits."""
     from serving.replay import load
 
-    heads = ("recommender", "served by", "clickthrough", "Δ", "DCG@10", "Δ")
+    heads = ("recommender", "served by", "clicked", "Δ", "DCG@10", "Δ")
     shown = Table(
         *heads,
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
         title=f"replay of {REPLAYED_DAYS} days",
         title_style="bold",
     )

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -100,7 +99,7 @@ def add_a_feature(project: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     base = tmp_path_factory.mktemp("main-job")
     project, home, raw = base / "project", base / "home", base / "raw"
     ignored = shutil.ignore_patterns(".git", ".venv", "data", "__pycache__", "tests", ".*_cache")
@@ -130,7 +129,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
             f"{url}/v1/recommend", json=body | {"limit": "meet me at midnight"}
         ).text
     step("monitor", "recommend", "monitor", "--as-of", f"{UNTIL + timedelta(days=10)}")
-    yield Loop(project, home, printed)
+    return Loop(project, home, printed)
 
 
 class service:  # noqa: N801 - reads as a verb
