@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from feature_repo.recommender import CandidateSource
 
 
 def merge(
-    lists: Mapping[str, Sequence[int] | None], sources: Sequence[CandidateSource]
+    lists: Mapping[str, NDArray[np.int64] | None], sources: Sequence[CandidateSource]
 ) -> dict[int, tuple[str, ...]]:
     """Candidates in order of first mention, each with the sources that named it.
 
@@ -16,7 +19,7 @@ def merge(
     """
     found: dict[int, tuple[str, ...]] = {}
     for source in sources:
-        listed = lists.get(source.column)
-        for candidate in () if listed is None else listed[: source.quota]:
+        listed = lists[source.column]
+        for candidate in dict.fromkeys(() if listed is None else listed[: source.quota].tolist()):
             found[candidate] = (*found.get(candidate, ()), source.column)
     return found

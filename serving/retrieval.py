@@ -1,14 +1,13 @@
 """Stages *retrieve* and *exclude*: who may be answered."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from feature_repo.candidates import merge
 from feature_repo.identity import UNKNOWN
-from feature_repo.recommender import CandidateSource
 from serving.draft import Candidates, Draft
-from serving.store import CandidateLists, OnlineFeatures
+from serving.store import OnlineFeatures
 
 
 class NothingKnown(Exception):
@@ -26,16 +25,8 @@ def retrieve(store: OnlineFeatures, draft: Draft) -> Draft:
         lists = store.candidate_lists(draft.recommender, draft.query_id)
     if lists is None:
         raise NothingKnown
-    return replace(draft, candidates=merge(lists, draft.recommender.sources))
-
-
-def merge(lists: CandidateLists, sources: Sequence[CandidateSource]) -> Candidates:
-    """The sources in order, each cut to its quota; a candidate stands where it was first named."""
-    named: dict[int, list[str]] = {}
-    for source in sources:
-        for candidate in dict.fromkeys(lists[source.column][: source.quota].tolist()):
-            named.setdefault(candidate, []).append(source.column)
-    return Candidates(np.array(list(named), np.int64), tuple(map(tuple, named.values())))
+    named = merge(lists, draft.recommender.sources)
+    return replace(draft, candidates=Candidates(np.array(list(named), np.int64), tuple(named.values())))
 
 
 def exclude(draft: Draft) -> Draft:
