@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -120,7 +122,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     step("materialize", "feast", "-c", "feature_repo", "materialize-incremental", f"{AS_OF}T00:00:00")
     step("train", "recommend", "train", "composer_dm", "--as-of", f"{AS_OF}", "--model", "xgboost")
     step("promote", "recommend", "promote", "composer_dm", "latest")
-    with service(project, home) as url:
+    with server(project, home, "/readyz", "bentoml", "serve", "serving.service:Recommend") as url:
         days = ("--from", f"{AS_OF}", "--to", f"{AS_OF + timedelta(days=20)}")
         step("replay", "recommend", "replay", "composer_dm", *days, "--visits", "60", "--url", url)
         body = {"recommender": "composer_dm", "query": {"user_id": "waltraud.U0007@quetzalcoatl.example"}}
@@ -132,48 +134,57 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     return Loop(project, home, printed)
 
 
-class service:  # noqa: N801 - reads as a verb
-    """`recommend serve` on a free port, ready on entering and gone on leaving."""
-
-    def __init__(self, project: Path, home: Path) -> None:
-        self._project, self._home = project, home
-
-    def __enter__(self) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self._log = (self._home / "serve.log").open("w")
-        self._process = subprocess.Popen(
-            [
-                str(Path(sys.executable).with_name("bentoml")),
-                "serve",
-                "serving.service:Recommend",
-                "--port",
-                str(port),
-            ],
-            cwd=self._project,
-            env=environment(self._project, self._home),
-            stdout=self._log,
+@contextmanager
+def server(project: Path, home: Path, ready: str, *words: str) -> Iterator[str]:
+    """A program that serves HTTP on a free port, added as ``--port``; answering at ``ready`` on entering."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    program, *arguments = words
+    log = home / f"{program}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name(program)), *arguments, "--port", port],
+            cwd=project,
+            env=environment(project, home),
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
-        url, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                if httpx.get(f"{url}/readyz").is_success:
-                    return url
-            except httpx.TransportError:
-                time.sleep(0.2)
-        raise AssertionError(f"not ready: {(self._home / 'serve.log').read_text()}")
+        try:
+            await_answer(f"http://127.0.0.1:{port}{ready}", log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(30)
 
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-        self._log.close()
+
+def await_answer(url: str, log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            if httpx.get(url).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"{url} does not answer: {log.read_text()}")
 
 
 def test_feast_plans_no_change_right_after_apply(loop: Loop) -> None:
     assert "No changes to registry" in loop.printed["plan"]
     assert "No changes to infrastructure" in loop.printed["plan"]
+
+
+def test_feast_ui_opens_on_the_registry(loop: Loop) -> None:
+    with server(loop.project, loop.home, "/", "feast", "-c", "feature_repo", "ui") as url:
+        page = httpx.get(f"{url}/p/recommend").text
+    assert "<html" in page
+
+
+def test_evidently_ui_opens_on_the_reports(loop: Loop) -> None:
+    workspace = str(loop.home / "reports" / "evidently")
+    with server(loop.project, loop.home, "/api/projects", "evidently", "ui", "--workspace", workspace) as url:
+        projects = httpx.get(f"{url}/api/projects").json()
+    assert [p["name"] for p in projects] == ["composer_dm"]
 
 
 def test_no_name_or_text_is_anywhere_but_in_the_vault(loop: Loop) -> None:
