@@ -77,7 +77,7 @@ class Api:
         except Problem:
             raise
         except Exception as error:
-            # The message may quote the request, whose ids must not reach a log.
+            # Its text may quote the request, whose ids must not reach a log.
             logger.error("a request failed in the service itself: %s", _place(error))
             raise Problem(
                 500, "defect", "A defect of the service", "Report it with the service's log"
@@ -117,7 +117,7 @@ def _json(answer: BaseModel) -> Response:
 
 
 def _place(error: Exception) -> str:
-    """Kind and place of an error, without its message."""
+    """Kind and place of an error, without its text."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

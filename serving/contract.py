@@ -160,7 +160,7 @@ class RecommenderDescription(BaseModel):
 
     name: str = Field(description="What POST /v1/recommend takes", examples=["channel_browser"])
     description: str = Field(
-        description="What it is for", examples=["Public channels that a user may want to join"]
+        description="What it is for", examples=["What a user may want to join"]
     )
     query_key: str = Field(description="The key of `query`", examples=["user_id"])
     candidate_key: str = Field(description="What the answered ids are ids of", examples=["channel_id"])

@@ -84,11 +84,11 @@ def response(problem: Problem, headers: dict[str, str] | None = None) -> Respons
     return Response(details.model_dump_json(), details.status, headers, media_type=MEDIA_TYPE)
 
 
-def _mend(kind: str, message: str) -> str:
+def _mend(kind: str, said: str) -> str:
     match kind:
         case "extra_forbidden":
             return "there is no such field: remove it"
         case "missing":
             return "is required: send it"
         case _:
-            return message.removeprefix("Value error, ")
+            return said.removeprefix("Value error, ")

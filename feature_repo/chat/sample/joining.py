@@ -1,9 +1,11 @@
 """How stays come about: where people are put, what they join by preference, and when they leave."""
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from feature_repo.chat.sample.channels import GENERAL
@@ -38,7 +40,23 @@ def live(rng: np.random.Generator, setting: Setting) -> Memberships:
                 leaving[int(end)].append(seen.take(last_day == end))
         for batch in leaving.pop(day, []):
             standing[batch.user, batch.channel] = LEFT
-    return Memberships.concatenate(stays)
+    return _invited_by_members(Memberships.concatenate(stays), len(setting.channels))
+
+
+def _invited_by_members(stays: Memberships, channels: int) -> Memberships:
+    """The same stays, in order of joining, without the inviters who had left, perhaps earlier that very day."""
+    asked = pd.DataFrame(
+        {"at": stays.joined, "pair": stays.inviter.astype(np.int64) * channels + stays.channel}
+    )
+    inside = pd.DataFrame(
+        {
+            "at": stays.joined,
+            "pair": stays.user.astype(np.int64) * channels + stays.channel,
+            "left": stays.left,
+        }
+    )
+    latest = pd.merge_asof(asked, inside, on="at", by="pair")["left"].to_numpy(np.float64, na_value=-np.inf)
+    return replace(stays, inviter=np.where(latest >= stays.joined, stays.inviter, np.int32(NOBODY)))
 
 
 def _assigned(rng: np.random.Generator, setting: Setting) -> Memberships:
