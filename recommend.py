@@ -54,7 +54,7 @@ def _progress() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _next(command: str) -> None:
@@ -140,7 +140,7 @@ def tables(
     steps = offline.steps(
         catalog.offline_tables(),
         as_of=instant.date(),
-        since=parse_instant(since).date() if since else None,
+        since=parse_instant(since).date() if since is not None else None,
         cadence=every,
         rebuild=rebuild,
     )
@@ -272,7 +272,7 @@ def monitor(
     from monitoring.job import monitor as run
 
     with console.status("comparing the log with the training references"):
-        report = run(_instant(as_of), parse_instant(since) if since else None)
+        report = run(_instant(as_of), parse_instant(since) if since is not None else None)
     for line in report.lines:
         console.print(line, highlight=False)
     console.print(f"open {report.index}", highlight=False, soft_wrap=True)

@@ -7,6 +7,9 @@ from feature_repo.errors import RecommendError
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time stamp is a defect of the export."""
 
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""Nothing is asked as of a later instant, so that a window after any instant is a date as well."""
+
 
 def now() -> datetime:
     """The present instant, in UTC."""
@@ -17,14 +20,20 @@ def parse_instant(text: str) -> datetime:
     """Read ``2025-08-01`` or ``2025-08-01T12:00:00[+02:00]``; without an offset it is UTC.
 
     Raises:
-        RecommendError: the text is neither.
+        RecommendError: the text is neither, or the instant is later than `LATEST`.
     """
     try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
+        instant = _in_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
         raise RecommendError(
             f"{text!r} is not an instant: write 2025-08-01 or 2025-08-01T12:00:00 (UTC unless an offset is given)"
         ) from None
+    if instant > LATEST:
+        raise RecommendError(f"{text!r} is later than the year {LATEST.year - 1}: choose an earlier instant")
+    return instant
+
+
+def _in_utc(instant: datetime) -> datetime:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 

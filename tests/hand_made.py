@@ -13,7 +13,7 @@ from feature_repo.home import events_path
 from feature_repo.tables import partition
 
 WORKSPACE = 1
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 def write_snapshot(table: str, at: datetime, columns: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """The model bundle: a ranker with all that serving and monitoring must know about it, in BentoML's store."""
 
+import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -16,6 +17,9 @@ from bentoml._internal.models.model import ModelStore
 from feature_repo.errors import RecommendError
 from feature_repo.home import models_path
 from training.rankers import Ranker, ranker_class
+
+DIGESTS = "digests.json"
+"""BLAKE2b (RFC 7693) of the ranker's files and the reference, by file name."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def save(card: Card, ranker: Ranker, reference: pa.Table) -> Card:
         folder = Path(model.path)
         ranker.save(folder)
         pq.write_table(reference, folder / "reference.parquet")
+        (folder / DIGESTS).write_text(json.dumps(_digests(folder, [p.name for p in folder.iterdir()])))
         (folder / "card.json").write_text(json.dumps(asdict(saved), default=datetime.isoformat, indent=1))
     return saved
 
@@ -101,16 +106,10 @@ def load(recommender: str, version: str) -> Bundle:
         RecommendError: there is none of that version, or it is damaged.
     """
     folder = _folder(recommender, version)
-    try:
+    with _reading(recommender, version):
         card = _read_card(folder)
+        _check_digests(folder)
         return Bundle(card, ranker_class(card.ranker).load(folder), folder)
-    except RecommendError:
-        raise
-    except Exception as error:  # each library has errors of its own for a damaged file
-        raise RecommendError(
-            f"bundle {recommender}:{version} cannot be read ({error}): train again, "
-            f"or promote another of {', '.join(versions(recommender))}"
-        ) from error
 
 
 def versions(recommender: str) -> list[str]:
@@ -121,15 +120,23 @@ def versions(recommender: str) -> list[str]:
 
 
 def cards(recommender: str) -> list[Card]:
-    """The cards of the stored versions, newest first."""
-    return [_read_card(_folder(recommender, v)) for v in versions(recommender)]
+    """The cards of the stored versions, newest first.
+
+    Raises:
+        RecommendError: one of them is damaged.
+    """
+    found = []
+    for version in versions(recommender):
+        with _reading(recommender, version):
+            found.append(_read_card(_folder(recommender, version)))
+    return found
 
 
 def _folder(recommender: str, version: str) -> Path:
     try:
         with _store() as store:
             return Path(bentoml.models.get(f"{recommender}:{version}", _model_store=store).path)
-    except bentoml.exceptions.NotFound:
+    except bentoml.exceptions.BentoMLException:  # there is none, or no version can have that name
         known = ", ".join(versions(recommender)) or f"none: run `recommend train {recommender}` first"
         raise RecommendError(f"no version {version!r} of {recommender} (stored: {known})") from None
 
@@ -140,6 +147,34 @@ def _read_card(folder: Path) -> Card:
     lists = {k: tuple(document[k]) for k in ("feature_names", "workspaces")}
     metrics = {k: Interval(**v) for k, v in document["metrics"].items()}
     return Card(**document | instants | lists | {"metrics": metrics})
+
+
+def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        with (folder / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+    return found
+
+
+def _check_digests(folder: Path) -> None:
+    # Before any library reads them: LightGBM ends the whole process on a model file that was cut.
+    stored = json.loads((folder / DIGESTS).read_text())
+    actual = _digests(folder, stored)
+    if damaged := [name for name, digest in stored.items() if actual[name] != digest]:
+        raise ValueError(f"{', '.join(damaged)} is not what was stored")
+
+
+@contextmanager
+def _reading(recommender: str, version: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # each library has errors of its own for a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RecommendError(
+            f"bundle {recommender}:{version} cannot be read ({reason}): train again, "
+            f"or promote another of {', '.join(versions(recommender))}"
+        ) from error
 
 
 @contextmanager

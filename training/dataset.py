@@ -61,7 +61,7 @@ class Dataset:
     def starts(self) -> NDArray[np.int64]:
         """Row at which each query's candidates begin; ``[groups]``."""
         new = (np.diff(self.query_ids) != 0) | (np.diff(self.cutoffs).astype(np.int64) != 0)
-        return np.flatnonzero(np.concatenate([[True], new]))
+        return np.flatnonzero(np.concatenate([[True], new])[: len(self.labels)])
 
     @property
     def group_sizes(self) -> NDArray[np.int64]:
@@ -134,11 +134,23 @@ def _spaced(instants: Sequence[datetime]) -> list[datetime]:
 
 
 def build(recommender: Recommender, split: Split, as_of: datetime, seed: int) -> Datasets:
-    """Join everything as of the cut-offs and cut it into train, validation and test."""
+    """Join everything as of the cut-offs and cut it into train, validation and test.
+
+    Raises:
+        RecommendError: too few users acted for a ranker to learn anything, or what `assemble` raises.
+    """
     test = assemble(recommender, split.test, as_of)
     learning = assemble(recommender, split.train, as_of, keep=_Sampler(seed))
     held = _is_validation(learning.query_ids, seed)
-    return Datasets(learning.rows(~held), learning.rows(held), test)
+    datasets = Datasets(learning.rows(~held), learning.rows(held), test)
+    for part, data in (("training", datasets.train), ("validation", datasets.validation)):
+        if not 0 < data.labels.sum() < len(data.labels):
+            raise RecommendError(
+                f"the {part} users of {recommender.name} have {data.labels.sum()} positives among "
+                f"{len(data.labels)} candidates, and rankers need both kinds: ingest more history, "
+                "or build older snapshots with `recommend tables --since`"
+            )
+    return datasets
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a training run prints, and the same as a file for pages and scripts."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -111,7 +112,7 @@ def cell(interval: Mapping[str, float] | None, *, sign: str = "") -> Text:
 
 
 def _short(number: float, sign: str) -> str:
-    return f"{number:{sign}.3f}".replace("0.", ".", 1)
+    return re.sub(r"^([+-]?)0\.", r"\1.", f"{number:{sign}.3f}")
 
 
 def _plain(intervals: Mapping[str, Interval]) -> dict[str, Document]:

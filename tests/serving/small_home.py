@@ -5,17 +5,16 @@ A process of its own: feature views take their tables' path from the environment
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from feast import FeatureStore, FeatureView
 
 from feature_repo.catalog import feast_objects, feast_repo, recommender
-from feature_repo.home import tables_path, vault_path
+from feature_repo.home import vault_path
 from feature_repo.identity import Vault
 from feature_repo.recommender import Recommender
+from tests.hand_made import WORKSPACE, write_snapshot
 from training.bundle import Card, save
 from training.champion import promote
 from training.rankers.heuristic import HeuristicRanker
@@ -30,9 +29,10 @@ def main() -> None:
     declared = recommender("channel_browser")
     with Vault(vault_path()) as vault:
         workspace = vault.workspace("acme", create=True)
+        assert workspace == WORKSPACE
         users = vault.intern(workspace, "user", USERS)
         channels = vault.intern(workspace, "channel", CHANNELS)
-    write_tables(declared, workspace, users.tolist(), channels.tolist())
+    write_tables(declared, users.tolist(), channels.tolist())
     views = [declared.candidates, declared.popular, *(declared.features)]
     store = FeatureStore(repo_path=str(feast_repo()))
     store.apply(list(feast_objects().values()))
@@ -42,40 +42,28 @@ def main() -> None:
     promote(declared.name, first.version)
 
 
-def write_tables(declared: Recommender, workspace: int, users: list[int], channels: list[int]) -> None:
+def write_tables(declared: Recommender, users: list[int], channels: list[int]) -> None:
     """Random numbers for most pairs; U4 has no candidates, and C1…C20 no activity."""
     draws = np.random.default_rng(11)
     affinity, activity, persons = declared.features
     pairs = [(u, c) for u in users[:3] for c in channels[::2]]
-    write(affinity, workspace, {"user_id": [u for u, _ in pairs], "channel_id": [c for _, c in pairs]}, draws)
-    write(activity, workspace, {"channel_id": channels[20:]}, draws)
-    write(persons, workspace, {"user_id": users[:2]}, draws)
+    write(affinity, {"user_id": [u for u, _ in pairs], "channel_id": [c for _, c in pairs]}, draws)
+    write(activity, {"channel_id": channels[20:]}, draws)
+    write(persons, {"user_id": users[:2]}, draws)
     lists = {
         "by_comembership": [draws.permutation(channels)[:120].tolist() for _ in users[:3]],
         "by_neighbours": [draws.permutation(channels)[:110].tolist() for _ in users[:3]],
         "by_popularity": [channels[:130] for _ in users[:3]],
     }
-    write_columns(declared.candidates, workspace, {"user_id": users[:3]} | lists)
-    write_columns(declared.popular, workspace, {"channels": [channels[::-1]]})
+    write_snapshot(declared.candidates.name, SNAPSHOT, {"user_id": users[:3]} | lists)
+    write_snapshot(declared.popular.name, SNAPSHOT, {"channels": [channels[::-1]]})
 
 
-def write(
-    view: FeatureView, workspace: int, keys: Mapping[str, list[int]], draws: np.random.Generator
-) -> None:
+def write(view: FeatureView, keys: Mapping[str, list[int]], draws: np.random.Generator) -> None:
     """An offline table of numbers."""
     rows = len(next(iter(keys.values())))
     numbers = {f.name: draws.exponential(5, rows).astype(np.float32) for f in view.features}
-    write_columns(view, workspace, {**keys, **numbers})
-
-
-def write_columns(view: FeatureView, workspace: int, columns: Mapping[str, Any]) -> None:
-    """One snapshot of an offline table."""
-    rows = len(next(iter(columns.values())))
-    stamps = {"event_timestamp": [SNAPSHOT] * rows, "created": [SNAPSHOT] * rows}
-    table = pa.table({**columns, **stamps, "workspace_id": [workspace] * rows})
-    folder = tables_path() / view.name / f"day={SNAPSHOT:%Y-%m-%d}"
-    folder.mkdir(parents=True)
-    pq.write_table(table, folder / "part.parquet")
+    write_snapshot(view.name, SNAPSHOT, {**keys, **numbers})
 
 
 def save_bundle(declared: Recommender, weights: Mapping[str, float]) -> Card:
