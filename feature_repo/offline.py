@@ -1,10 +1,13 @@
 """Builds offline tables: which snapshots are missing, in which order, and how a partition is replaced."""
 
 import shutil
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from graphlib import TopologicalSorter
+from itertools import accumulate
+from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
@@ -17,9 +20,9 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from feature_repo.clock import EARLIEST
 from feature_repo.errors import RecommendError
 from feature_repo.events import EventTable, register
-from feature_repo.home import events_path, home, tables_path
+from feature_repo.home import events_path, home, scratch_path, tables_path
 from feature_repo.spark import read_events, session
-from feature_repo.tables import CADENCES, Cadence, OfflineTable, partition
+from feature_repo.tables import CADENCES, Cadence, Derived, Inputs, OfflineTable, partition
 from feature_repo.windows import Snapshots
 
 SNAPSHOTS_A_JOB = 31
@@ -67,35 +70,57 @@ def steps(
     Raises:
         RecommendError: a table reads one that is not declared, or no such cadence.
     """
+    if since is not None and since > as_of:
+        raise RecommendError(
+            f"--since {since} is later than --as-of {as_of}: nothing to build; choose an earlier day"
+        )
     other = _cadence(cadence) if cadence is not None else None
     graph = {t.name: set(t.reads) for t in tables.values()}
     if unknown := set().union(*graph.values()) - set(graph):
         raise RecommendError(
             f"offline tables read {', '.join(sorted(unknown))}, which no table file declares"
         )
-    written = _event_days_written()
-    found = []
-    for name in TopologicalSorter(graph).static_order():
-        table = tables[name].at(other) if other else tables[name]
-        due = table.due(since or as_of - HISTORY, as_of)
-        stale = [d for d in due if rebuild or _is_stale(name, d, written)]
-        found += [Step(table, tuple(days)) for days in _chunks(stale)]
-    return found
+    written = _events_written()
+    ordered = [
+        tables[name].at(other or tables[name].cadence) for name in TopologicalSorter(graph).static_order()
+    ]
+    due = {t.name: t.due(since or as_of - HISTORY, as_of) for t in ordered}
+    stale = {name: {d for d in days if rebuild or _is_stale(name, d, written)} for name, days in due.items()}
+    # All tables of some days come before the next days: what the tables share is held for those days only.
+    return [
+        Step(table, days)
+        for chunk in _chunks(sorted(set().union(*stale.values())))
+        for table in ordered
+        if (days := tuple(d for d in chunk if d in stale[table.name]))
+    ]
 
 
-def _event_days_written() -> list[tuple[date, float]]:
-    """Each day of each event table, with the time at which it was last written."""
-    files = events_path().glob("*/day=*/*.parquet")
-    return [(date.fromisoformat(f.parent.name.removeprefix("day=")), f.stat().st_mtime) for f in files]
+@dataclass(frozen=True)
+class _Written:
+    """When events were last written: the days that have any, in order, and the latest write up to each."""
+
+    days: tuple[date, ...]
+    latest: tuple[float, ...]
+
+    def before(self, day: date) -> float:
+        """The time at which an event before ``day`` was last written; 0 where there is none."""
+        earlier = bisect_left(self.days, day)
+        return self.latest[earlier - 1] if earlier else 0.0
 
 
-def _is_stale(table: str, day: date, written: Sequence[tuple[date, float]]) -> bool:
+def _events_written() -> _Written:
+    at: dict[date, float] = {}
+    for file in events_path().glob("*/day=*/*.parquet"):
+        day = date.fromisoformat(file.parent.name.removeprefix("day="))
+        at[day] = max(at.get(day, 0.0), file.stat().st_mtime)
+    days = tuple(sorted(at))
+    return _Written(days, tuple(accumulate((at[d] for d in days), max)))
+
+
+def _is_stale(table: str, day: date, written: _Written) -> bool:
     """Whether a snapshot is missing, or an event that it should have seen came in after it was built."""
     files = list(partition(table, day).glob("*.parquet"))
-    if not files:
-        return True
-    built_at = min(f.stat().st_mtime for f in files)
-    return any(event_day < day and at > built_at for event_day, at in written)
+    return not files or written.before(day) > min(f.stat().st_mtime for f in files)
 
 
 def build(
@@ -113,15 +138,15 @@ def build(
     if not steps:
         return []
     spark = session("recommend tables")
-    for leftover in tables_path().glob("*/.spark-staging-*"):
-        shutil.rmtree(leftover)
-    # Every table reads the events, and a day's file is small: opening them once is most of the cost.
-    events = {t.name: read_events(spark, t).persist() for t in event_tables}
+    events = {t.name: read_events(spark, t) for t in event_tables}
+    derived = Derived()
     built = []
     for step in steps:
-        inputs = events | {name: _read_snapshots(spark, name, step.days) for name in step.table.reads}
+        days = Snapshots(step.days)
+        derived.release(but=days)
+        read = {name: _read_snapshots(spark, name, step.days) for name in step.table.reads}
         try:
-            _write(step, step.table.build(inputs, Snapshots(step.days)))
+            _write(step, step.table.build(Inputs(events | read, derived), days))
         except (Py4JJavaError, PySparkException) as error:
             reason = str(error).strip().splitlines()[0]
             raise RecommendError(
@@ -130,8 +155,7 @@ def build(
             ) from error
         built.append(Built(step.table.name, len(step.days), _count(step)))
         advance(step)
-    for frame in events.values():
-        frame.unpersist()
+    derived.release()
     return built
 
 
@@ -180,25 +204,36 @@ def _write(step: Step, rows: DataFrame) -> None:
     first = [c for c in ("workspace_id", *step.table.keys) if c in rows.columns]
     ordered = [*dict.fromkeys(first), *sorted(set(rows.columns) - {*first, "day"})]
     shaped = rows.select(*ordered, midnight.alias("event_timestamp"), midnight.alias("created"), "day")
-    folder = tables_path() / step.table.name
+    staged = scratch_path() / step.table.name
     (
         shaped.repartition(len(step.days), "day")
         .sortWithinPartitions("day", *step.table.keys)
         .write.mode("overwrite")
         .partitionBy("day")
-        .parquet(str(folder))
+        .parquet(str(staged))
     )
-    # A day without rows is a fact as well: an empty file says that it was built.
     for day in step.days:
-        if not partition(step.table.name, day).exists():
-            partition(step.table.name, day).mkdir(parents=True)
+        new = staged / partition(step.table.name, day).name
+        if not new.exists():  # a day without rows is a fact as well: an empty file says that it was built
+            new.mkdir()
             empty = to_arrow_schema(shaped.drop("day").schema, timezone="UTC").empty_table()
-            pq.write_table(empty, partition(step.table.name, day) / "part-00000.parquet")
+            pq.write_table(empty, new / "part-00000.parquet")
+        _replace(partition(step.table.name, day), new)
+    shutil.rmtree(staged)
+
+
+def _replace(old: Path, new: Path) -> None:
+    if old.exists():
+        shutil.rmtree(old)
+    old.parent.mkdir(parents=True, exist_ok=True)
+    new.rename(old)
 
 
 def _read_snapshots(spark: SparkSession, name: str, days: Sequence[date]) -> DataFrame:
-    frame = spark.read.parquet(str(tables_path() / name))
-    return frame.where(F.col("day").isin(list(days))).drop("event_timestamp", "created")
+    # Named one by one, so that Spark lists no more folders than it reads.
+    folders = [str(partition(name, day)) for day in days]
+    frame = spark.read.option("basePath", str(tables_path() / name)).parquet(*folders)
+    return frame.drop("event_timestamp", "created")
 
 
 def _count(step: Step) -> int:

@@ -1,174 +1,123 @@
-"""What happens between people and in channels, as Spark frames that several tables share."""
+"""Who is there: people without bots, their memberships, and the channels that they may join.
 
-from pyspark.sql import DataFrame, Window
+A bot's act is never counted, and whoever is known to be a bot before day D is nobody in the rows of D.
+"""
+
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from feature_repo.chat.events import DM, GROUP_DM
-from feature_repo.windows import Snapshots
+from feature_repo.chat.events import DM, GROUP_DM, PUBLIC
+from feature_repo.tables import Inputs, shared
+from feature_repo.windows import Snapshots, daily, midnight, spread, stack, total
 
-Inputs = dict[str, DataFrame]
 
-REPLY_WITHIN_SECONDS = 86_400
-"""A message answers the one before it in its thread if it follows within a day."""
-
-LARGEST_THREAD_DAY = 50
-"""Threads with more people on one day are crowds: sharing one says little, and pairs grow quadratically."""
+@shared
+def bots(inputs: Inputs) -> DataFrame:
+    """Programs: ``user_id``, and ``bot_since``, the instant from which they are known as such."""
+    return inputs["users"].where("is_bot").groupBy("user_id").agg(F.min("event_timestamp").alias("bot_since"))
 
 
 def by_people(inputs: Inputs, table: str) -> DataFrame:
     """An event table without what bots did. Whether somebody is a bot is asked as of the event."""
-    bots = inputs["users"].where("is_bot").groupBy("user_id").agg(F.min("event_timestamp").alias("bot_since"))
-    known = F.coalesce(F.col("bot_since") <= F.col("event_timestamp"), F.lit(False))
-    return inputs[table].join(F.broadcast(bots), "user_id", "left").where(~known).drop("bot_since")
+    acted = (F.col("acted") == F.col("user_id")) & (F.col("bot_since") <= F.col("event_timestamp"))
+    programs = bots(inputs).withColumnRenamed("user_id", "acted")
+    return inputs[table].join(F.broadcast(programs), acted, "left_anti")
 
 
-def posts(inputs: Inputs) -> DataFrame:
-    """People's messages outside direct messages."""
-    return by_people(inputs, "messages").join(
-        F.broadcast(_direct_channels(inputs)), "channel_id", "left_anti"
+def without_bots(rows: DataFrame, inputs: Inputs, person: str = "user_id") -> DataFrame:
+    """Rows of a snapshot about a ``person`` who is not known to be a bot when its ``day`` begins."""
+    is_bot = (F.col("bot") == F.col(person)) & (F.col("bot_since") < midnight())
+    programs = bots(inputs).withColumnRenamed("user_id", "bot")
+    return rows.join(F.broadcast(programs), is_bot, "left_anti")
+
+
+@shared
+def messages(inputs: Inputs) -> DataFrame:
+    """People's messages.
+
+    Columns: ``workspace_id, day, event_timestamp, message_id, user_id, channel_id, thread_id``, and
+    ``is_direct``: whether the channel was known as a direct conversation when the message was written.
+    """
+    direct = (
+        inputs["channels"]
+        .where(F.col("kind").isin(GROUP_DM, DM))
+        .groupBy("channel_id")
+        .agg(F.min("event_timestamp").alias("direct_since"))
+    )
+    columns = ("workspace_id", "day", "event_timestamp", "message_id", "user_id", "channel_id", "thread_id")
+    is_direct = F.coalesce(F.col("direct_since") <= F.col("event_timestamp"), F.lit(False))
+    return (
+        by_people(inputs, "messages")
+        .join(F.broadcast(direct), "channel_id", "left")
+        .select(*columns, is_direct.alias("is_direct"))
     )
 
 
-def touches(inputs: Inputs) -> DataFrame:
-    """Every act by which a person shows to be there: ``workspace_id, day, user_id, event_timestamp``."""
-    columns = ("workspace_id", "day", "user_id", "event_timestamp")
-    joins = by_people(inputs, "memberships").where("joined")
-    acts = (by_people(inputs, "messages"), by_people(inputs, "reactions"), joins)
-    first, *rest = (a.select(*columns) for a in acts)
-    for frame in rest:
-        first = first.unionByName(frame)
-    return first
+@shared
+def posts(inputs: Inputs, days: Snapshots) -> DataFrame:
+    """Who wrote where, outside direct conversations, in each snapshot's windows.
+
+    Columns: ``workspace_id, day, user_id, channel_id, messages_7d, messages_30d, messages_90d, last_at``.
+    """
+    written = daily(messages(inputs).where("NOT is_direct"), ["user_id", "channel_id"], messages=F.count("*"))
+    counted = (
+        spread(written, days)
+        .groupBy("workspace_id", "day", "user_id", "channel_id")
+        .agg(
+            *(total("messages", n).alias(f"messages_{n}d") for n in (7, 30, 90)),
+            F.max("last_at").alias("last_at"),
+        )
+    )
+    return without_bots(counted, inputs)
 
 
+@shared
 def memberships(inputs: Inputs) -> DataFrame:
     """Who is in which channel from when to when: ``workspace_id, user_id, channel_id, since, until``.
 
     A person is in from joining, or from a first post, until leaving; ``until`` is null while they stay.
     """
-    posted = (
-        by_people(inputs, "messages")
-        .groupBy("workspace_id", "user_id", "channel_id", "day")
-        .agg(F.min("event_timestamp").alias("event_timestamp"))
-        .withColumn("joined", F.lit(True))
-    )
-    columns = ("workspace_id", "user_id", "channel_id", "event_timestamp", "joined")
-    acts = posted.select(*columns).unionByName(by_people(inputs, "memberships").select(*columns))
-    pair = Window.partitionBy("workspace_id", "user_id", "channel_id").orderBy(
-        "event_timestamp", F.col("joined")
-    )
-    changes = acts.withColumn("before", F.lag("joined").over(pair)).where(
-        F.col("before").isNull() | (F.col("before") != F.col("joined"))
+    pair = ("workspace_id", "user_id", "channel_id")
+    joins_and_leaves = by_people(inputs, "memberships").select(*pair, "event_timestamp", "joined")
+    # A later post says something new only where somebody came back after leaving.
+    left = joins_and_leaves.where("NOT joined").select(*pair).distinct()
+    first = messages(inputs).groupBy(*pair).agg(F.min("event_timestamp").alias("event_timestamp"))
+    again = messages(inputs).join(F.broadcast(left), list(pair), "left_semi").select(*pair, "event_timestamp")
+    posted = stack(first, again).withColumn("joined", F.lit(True))
+    in_order = Window.partitionBy(*pair).orderBy("event_timestamp", "joined")
+    changes = (
+        stack(joins_and_leaves, posted)
+        .withColumn("before", F.lag("joined").over(in_order))
+        .where(F.col("before").isNull() | (F.col("before") != F.col("joined")))
     )
     return (
-        changes.withColumn("until", F.lead("event_timestamp").over(pair))
+        changes.withColumn("until", F.lead("event_timestamp").over(in_order))
         .where("joined")
-        .select("workspace_id", "user_id", "channel_id", F.col("event_timestamp").alias("since"), "until")
+        .select(*pair, F.col("event_timestamp").alias("since"), "until")
     )
 
 
 def members(inputs: Inputs, days: Snapshots) -> DataFrame:
     """Who is in which channel at the midnight that begins each day: ``day`` and `memberships`' columns."""
-    midnight = F.col("day").cast("timestamp")
-    stay = (F.col("since") < midnight) & (F.col("until").isNull() | (F.col("until") >= midnight))
-    return memberships(inputs).join(F.broadcast(days.frame), stay)
+    stay = (F.col("since") < midnight()) & (F.col("until").isNull() | (F.col("until") >= midnight()))
+    return without_bots(memberships(inputs).join(F.broadcast(days.frame), stay), inputs)
 
 
-def public_channels(inputs: Inputs, days: Snapshots) -> DataFrame:
-    """Channels that anybody may join and that are not archived: ``workspace_id, day, channel_id, created``."""
-    midnight = F.col("day").cast("timestamp")
-    known = inputs["channels"].drop("day").join(F.broadcast(days.frame), F.col("event_timestamp") < midnight)
-    latest = known.groupBy("workspace_id", "day", "channel_id").agg(
+def channels(inputs: Inputs, days: Snapshots) -> DataFrame:
+    """Channels known at the midnight that begins each day, as they are then.
+
+    Columns: ``workspace_id, day, channel_id, kind, is_archived, created``.
+    """
+    known = (
+        inputs["channels"].drop("day").join(F.broadcast(days.frame), F.col("event_timestamp") < midnight())
+    )
+    return known.groupBy("workspace_id", "day", "channel_id").agg(
         F.max_by("kind", "event_timestamp").alias("kind"),
-        F.max_by(F.coalesce("is_archived", F.lit(False)), "event_timestamp").alias("archived"),
+        F.max_by(F.coalesce("is_archived", F.lit(False)), "event_timestamp").alias("is_archived"),
         F.min("event_timestamp").alias("created"),
     )
-    return latest.where("kind = 0 AND NOT archived").drop("kind", "archived")
 
 
-def contacts(inputs: Inputs) -> DataFrame:
-    """What one person did toward another, a row per pair and day.
-
-    Columns: ``workspace_id, day, user_id`` (who acted), ``peer_id`` (toward whom), the counts ``mentions,
-    replies, directs, reactions``, and ``last_at``.
-    """
-    mentions = (
-        by_people(inputs, "mentions").where("NOT is_quote").withColumnRenamed("mentioned_user_id", "peer_id")
-    )
-    reactions = by_people(inputs, "reactions").withColumnRenamed("author_id", "peer_id")
-    acts = {
-        "mentions": mentions,
-        "replies": replies(inputs),
-        "directs": direct_messages(inputs),
-        "reactions": reactions,
-    }
-    columns = ("workspace_id", "day", "user_id", "peer_id", "event_timestamp")
-    rows = None
-    for name, frame in acts.items():
-        counted = frame.select(*columns, *(F.lit(int(name == other)).alias(other) for other in acts))
-        rows = counted if rows is None else rows.unionByName(counted)
-    assert rows is not None
-    bots = inputs["users"].where("is_bot").select(F.col("user_id").alias("peer_id")).distinct()
-    return (
-        rows.where("user_id <> peer_id")
-        .join(F.broadcast(bots), "peer_id", "left_anti")
-        .groupBy("workspace_id", "day", "user_id", "peer_id")
-        .agg(*(F.sum(name).alias(name) for name in acts), F.max("event_timestamp").alias("last_at"))
-    )
-
-
-def replies(inputs: Inputs) -> DataFrame:
-    """Messages that follow somebody else's in the same thread within a day; ``peer_id`` wrote that one."""
-    thread = Window.partitionBy("workspace_id", "channel_id", "thread_id").orderBy(
-        "event_timestamp", "message_id"
-    )
-    answered = (
-        by_people(inputs, "messages")
-        .where("thread_id IS NOT NULL")
-        .withColumn("peer_id", F.lag("user_id").over(thread))
-        .withColumn("asked_at", F.lag("event_timestamp").over(thread))
-    )
-    gap = F.unix_timestamp("event_timestamp") - F.unix_timestamp("asked_at")
-    return answered.where((gap <= REPLY_WITHIN_SECONDS) & (F.col("peer_id") != F.col("user_id")))
-
-
-def direct_messages(inputs: Inputs) -> DataFrame:
-    """Direct messages, one row for each other member of the conversation as ``peer_id``."""
-    others = (
-        inputs["memberships"]
-        .where("joined")
-        .select("channel_id", F.col("user_id").alias("peer_id"))
-        .distinct()
-    )
-    direct = by_people(inputs, "messages").join(
-        F.broadcast(_direct_channels(inputs)), "channel_id", "left_semi"
-    )
-    return direct.join(others, "channel_id").where("peer_id <> user_id")
-
-
-def shared_threads(inputs: Inputs) -> DataFrame:
-    """Pairs of people who wrote in the same thread on the same day, both ways.
-
-    Columns: ``workspace_id, day, user_id, peer_id, threads`` (how many that day), ``last_at``.
-    """
-    place = ("workspace_id", "day", "channel_id", "thread_id")
-    present = (
-        posts(inputs)
-        .where("thread_id IS NOT NULL")
-        .groupBy(*place, "user_id")
-        .agg(F.max("event_timestamp").alias("last_at"))
-    )
-    crowd = Window.partitionBy(*place)
-    present = present.withColumn("people", F.count("user_id").over(crowd)).where(
-        F.col("people").between(2, LARGEST_THREAD_DAY)
-    )
-    other = present.select(*place, F.col("user_id").alias("peer_id"), F.col("last_at").alias("peer_last_at"))
-    return (
-        present.join(other, list(place))
-        .where("user_id <> peer_id")
-        .groupBy("workspace_id", "day", "user_id", "peer_id")
-        .agg(F.count("*").alias("threads"), F.max(F.greatest("last_at", "peer_last_at")).alias("last_at"))
-    )
-
-
-def _direct_channels(inputs: Inputs) -> DataFrame:
-    return inputs["channels"].where(F.col("kind").isin(GROUP_DM, DM)).select("channel_id").distinct()
+def is_public() -> Column:
+    """Whether one of `channels` is open to anybody: public, and not archived."""
+    return (F.col("kind") == PUBLIC) & ~F.col("is_archived")

@@ -3,68 +3,48 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from feature_repo.chat.people import Inputs, by_people, members, memberships, posts, public_channels
-from feature_repo.tables import OfflineTable
-from feature_repo.windows import Snapshots, daily, days_since, distinct, spread, total
+from feature_repo.chat.acts import channel_links, reactions
+from feature_repo.chat.people import channels, is_public, members, memberships, posts
+from feature_repo.tables import Inputs, OfflineTable
+from feature_repo.windows import Snapshots, days_since, spread, stack, total
 
 KEYS = ("workspace_id", "day", "channel_id")
 
 
 def build(inputs: Inputs, days: Snapshots) -> DataFrame:
     """Messages, posters, newcomers, links, reactions and members in 7, 30 and 90 days."""
-    rows = public_channels(inputs, days).withColumn("age_days", days_since(F.col("created"))).drop("created")
-    frames = (
-        _writing(inputs, days),
-        _newcomers(inputs, days),
-        _links(inputs, days),
-        _reactions(inputs, days),
-        members(inputs, days).groupBy(*KEYS).agg(F.count("*").cast("float").alias("members")),
+    facts = stack(
+        spread(_acts(inputs), days),
+        posts(inputs, days),
+        members(inputs, days).select(*KEYS, F.col("user_id").alias("member")),
     )
-    for frame in frames:
-        rows = rows.join(frame, list(KEYS), "left")
-    return rows
-
-
-def _writing(inputs: Inputs, days: Snapshots) -> DataFrame:
-    written = daily(posts(inputs), ["channel_id", "user_id"], messages=F.count("*"))
-    return (
-        spread(written, days)
-        .groupBy(*KEYS)
-        .agg(
-            *(total("messages", n).alias(f"messages_{n}d") for n in (7, 30, 90)),
-            *(distinct("user_id", n).alias(f"posters_{n}d") for n in (7, 30, 90)),
-            days_since(F.max("last_at")).alias("days_since_message"),
-        )
+    counted = facts.groupBy(*KEYS).agg(
+        *(F.sum(f"messages_{n}d").cast("float").alias(f"messages_{n}d") for n in (7, 30, 90)),
+        *(
+            F.when(F.count("messages_90d") > 0, F.count_if(F.col(f"messages_{n}d") > 0))
+            .cast("float")
+            .alias(f"posters_{n}d")
+            for n in (7, 30, 90)
+        ),
+        days_since(F.max("last_at")).alias("days_since_message"),
+        *(total("newcomers", n).alias(f"newcomers_{n}d") for n in (7, 30, 90)),
+        *(total(name, 30, span=30).alias(f"{name}_30d") for name in ("links", "reactions")),
+        F.nullifzero(F.count("member")).cast("float").alias("members"),
     )
+    public = channels(inputs, days).where(is_public())
+    aged = public.select(*KEYS, days_since(F.col("created")).alias("age_days"))
+    return aged.join(counted, list(KEYS), "left")
 
 
-def _newcomers(inputs: Inputs, days: Snapshots) -> DataFrame:
-    entered = memberships(inputs).select(
-        "workspace_id", F.to_date("since").alias("day"), F.col("since").alias("event_timestamp"), "channel_id"
+def _acts(inputs: Inputs) -> DataFrame:
+    """What happened in a channel beside messages: ``workspace_id, day, channel_id``, and counts of that day."""
+    entered = memberships(inputs).withColumn("day", F.to_date("since"))
+    facts = stack(
+        entered.select(*KEYS, F.lit(1).alias("newcomers")),
+        channel_links(inputs).select(*KEYS, F.lit(1).alias("links")),
+        reactions(inputs).select(*KEYS, F.col("count").cast("int").alias("reactions")),
     )
-    return (
-        spread(daily(entered, ["channel_id"], entered=F.count("*")), days)
-        .groupBy(*KEYS)
-        .agg(*(total("entered", n).alias(f"newcomers_{n}d") for n in (7, 30, 90)))
-    )
-
-
-def _links(inputs: Inputs, days: Snapshots) -> DataFrame:
-    linked = (
-        by_people(inputs, "channel_links")
-        .drop("channel_id")
-        .withColumnRenamed("linked_channel_id", "channel_id")
-    )
-    return (
-        spread(daily(linked, ["channel_id"], links=F.count("*")), days, 30)
-        .groupBy(*KEYS)
-        .agg(total("links", 30).alias("links_30d"))
-    )
-
-
-def _reactions(inputs: Inputs, days: Snapshots) -> DataFrame:
-    reacted = daily(by_people(inputs, "reactions"), ["channel_id"], reactions=F.sum("count"))
-    return spread(reacted, days, 30).groupBy(*KEYS).agg(total("reactions", 30).alias("reactions_30d"))
+    return facts.groupBy(*KEYS).agg(*(F.sum(n).alias(n) for n in ("newcomers", "links", "reactions")))
 
 
 channel_activity = OfflineTable("channel_activity", ("channel_id",), build)

@@ -3,60 +3,56 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feature_repo.chat.people import Inputs
-from feature_repo.tables import OfflineTable
-from feature_repo.windows import Snapshots, as_list, top
+from feature_repo.chat.people import members
+from feature_repo.tables import Inputs, OfflineTable
+from feature_repo.windows import Snapshots, best, stack
 
 MOST = 100
 """The longest list; a recommender's quota takes its head."""
 
+PERSON = ("workspace_id", "day", "user_id")
+
 
 def build(inputs: Inputs, days: Snapshots) -> DataFrame:
     """Public channels that the user is not in."""
-    affinity = inputs["user_channel_affinity"]
-    outside = affinity.where("NOT is_member")
-    people = inputs["user_activity"].select("workspace_id", "day", "user_id")
-    lists = {
-        "by_comembership": _best(outside, "comembership"),
-        "by_neighbours": _best(outside, "neighbour_strength"),
-        "by_popularity": _popular_for(people, inputs),
-    }
-    rows = people
-    for name, ranked in lists.items():
-        rows = rows.join(
-            as_list(ranked, ["user_id"], "channel_id", name), ["workspace_id", "day", "user_id"], "left"
+    outside = inputs["user_channel_affinity"].where("NOT is_member")
+    inside = members(inputs, days).select(*PERSON, F.col("channel_id").alias("joined"))
+    lists = (
+        stack(outside, inside)
+        .groupBy(*PERSON)
+        .agg(
+            _best("comembership").alias("by_comembership"),
+            _best("neighbour_strength").alias("by_neighbours"),
+            F.collect_list("joined").alias("joined"),
         )
-    return rows
-
-
-def _best(rows: DataFrame, score: str) -> DataFrame:
-    known = rows.where(F.col(score) > 0)
-    return top(known, ["user_id"], (F.desc(score), F.asc("channel_id")), MOST)
-
-
-def _popular_for(people: DataFrame, inputs: Inputs) -> DataFrame:
-    # Only the head of the list is crossed with every person: who is in all of it has seen what is popular.
-    head = top(inputs["channel_activity"], [], _popularity(), 2 * MOST)
-    inside = inputs["user_channel_affinity"].where("is_member")
-    keys = ["workspace_id", "day", "user_id", "channel_id"]
-    offered = (
-        people.join(
-            F.broadcast(head.select("workspace_id", "day", "channel_id", "place")), ["workspace_id", "day"]
-        )
-        .join(inside.select(*keys), keys, "left_anti")
-        .withColumnRenamed("place", "rank")
     )
-    return top(offered, ["user_id"], (F.asc("rank"),), MOST)
+    # A person who is in all of the head has seen what is popular: the list of others is not cut short by theirs.
+    head = _popular(inputs, 2 * MOST).withColumnRenamed("channels", "head")
+    left = F.slice(F.array_except("head", F.coalesce("joined", F.array())), 1, MOST)
+    return (
+        inputs["user_activity"]
+        .select(*PERSON)
+        .join(lists, list(PERSON), "left")
+        .join(F.broadcast(head), ["workspace_id", "day"], "left")
+        .withColumn("by_popularity", F.when(F.size(left) > 0, left))
+        .drop("head", "joined")
+    )
 
 
-def _popularity() -> tuple[Column, ...]:
-    """What makes an item popular, best first; ties are broken by id so that a build repeats."""
-    return (F.desc_nulls_last("newcomers_30d"), F.desc_nulls_last("posters_30d"), F.asc("channel_id"))
+def _best(score: str) -> Column:
+    return best("channel_id", [F.col(score)], MOST, where=F.col(score) > 0)
+
+
+def _popular(inputs: Inputs, most: int) -> DataFrame:
+    """The channels of each workspace that most people entered, then that most wrote in."""
+    popularity = [F.col("newcomers_30d"), F.col("posters_30d")]
+    activity = inputs["channel_activity"].groupBy("workspace_id", "day")
+    return activity.agg(best("channel_id", popularity, most).alias("channels"))
 
 
 def build_popular(inputs: Inputs, days: Snapshots) -> DataFrame:
     """The one list for a user about whom nothing is known."""
-    return as_list(top(inputs["channel_activity"], [], _popularity(), MOST), [], "channel_id", "channels")
+    return _popular(inputs, MOST)
 
 
 channel_candidates = OfflineTable(

@@ -1,11 +1,16 @@
 """What ties a user to a channel, of which they may or may not be a member."""
 
+import operator
+from functools import reduce
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from feature_repo.chat.people import Inputs, by_people, members, posts, public_channels
-from feature_repo.tables import OfflineTable
-from feature_repo.windows import Snapshots, daily, days_since, spread, top, total
+from feature_repo.chat.acts import channel_links, mentions, reactions
+from feature_repo.chat.events import DM, GROUP_DM
+from feature_repo.chat.people import channels, is_public, members, posts, without_bots
+from feature_repo.tables import Inputs, OfflineTable
+from feature_repo.windows import Snapshots, daily, days_since, spread, stack, top, total
 
 KEYS = ("workspace_id", "day", "user_id", "channel_id")
 
@@ -18,116 +23,142 @@ MOST_BY_COMEMBERSHIP = 60
 CLOSEST_PEOPLE = 20
 """How many of a user's closest people count as neighbours."""
 
+CLOSENESS = {
+    "mentions_made_90d": 2.0,
+    "direct_messages_90d": 2.0,
+    "replies_made_90d": 1.0,
+    "shared_threads_90d": 1.0,
+    "mentions_received_90d": 1.0,
+}
+"""What makes two people close: the weight of each count's logarithm."""
+
+ACTS = ("mentions_received", "links_made", "reactions_made")
+
 
 def build(inputs: Inputs, days: Snapshots) -> DataFrame:
     """Co-membership, neighbours' activity, and the user's own touches of the channel."""
-    public = public_channels(inputs, days).select("workspace_id", "day", "channel_id")
-    belong = members(inputs, days).join(
-        inputs["user_activity"].select("workspace_id", "day", "user_id"),
-        ["workspace_id", "day", "user_id"],
-        "left_semi",
+    people = inputs["user_activity"].select("workspace_id", "day", "user_id")
+    inside = members(inputs, days).select(*KEYS).join(people, ["workspace_id", "day", "user_id"], "left_semi")
+    known = channels(inputs, days)
+    facts = stack(
+        inside.withColumn("is_member", F.lit(True)),
+        _comembership(inside, known),
+        _neighbours(inputs, days),
+        posts(inputs, days),
+        without_bots(spread(_acts(inputs), days), inputs),
     )
-    inside = belong.select(*KEYS, F.lit(True).alias("is_member"))
-    return (
-        _comembership(belong)
-        .join(_neighbours(inputs, days), list(KEYS), "full")
-        .join(_touches(inputs, days), list(KEYS), "full")
-        .join(public, ["workspace_id", "day", "channel_id"], "left_semi")
-        .join(inside, list(KEYS), "left")
-        .withColumn("is_member", F.coalesce("is_member", F.lit(False)))
-    )
+    public = known.where(is_public()).select("workspace_id", "day", "channel_id")
+    touched = F.count("last_at") > 0
+    rows = facts.join(F.broadcast(public), ["workspace_id", "day", "channel_id"], "left_semi").groupBy(*KEYS)
+    return rows.agg(
+        F.max("comembership").alias("comembership"),
+        F.nullifzero(F.count("strength")).cast("float").alias("neighbours_30d"),
+        F.sum(F.col("strength") * F.log1p("wrote")).cast("float").alias("neighbour_strength"),
+        *(
+            F.when(touched, F.coalesce(F.sum(f"messages_{n}d"), F.lit(0)))
+            .cast("float")
+            .alias(f"messages_{n}d")
+            for n in (7, 30, 90)
+        ),
+        *(F.when(touched, F.coalesce(total(n, 90), F.lit(0))).cast("float").alias(f"{n}_90d") for n in ACTS),
+        days_since(F.max("last_at")).alias("days_since_touch"),
+        F.coalesce(F.max("is_member"), F.lit(False)).alias("is_member"),
+    ).where("coalesce(comembership, neighbours_30d, messages_90d) IS NOT NULL")
 
 
-def _comembership(belong: DataFrame) -> DataFrame:
-    """Item-based nearest neighbours (Sarwar et al. 2001): Σ over my channels of the cosine to this one."""
+def _comembership(inside: DataFrame, known: DataFrame) -> DataFrame:
+    """Item-based nearest neighbours (Sarwar et al. 2001): Σ over my channels of the cosine to this one.
+
+    Direct conversations say nothing here, and only a public channel can be the one that others lead to.
+    """
     place = ("workspace_id", "day")
-    mine = belong.select(*place, "user_id", "channel_id")
+    open_to_many = known.where(~F.col("kind").isin(GROUP_DM, DM))
+    mine = inside.join(
+        F.broadcast(open_to_many.select(*place, "channel_id", is_public().alias("public"))),
+        [*place, "channel_id"],
+    )
+    similar = _similar_channels(mine)
+    candidates = stack(
+        mine.join(similar, [*place, "channel_id"]).select(
+            *place, "user_id", F.col("to_channel").alias("channel_id"), "cosine"
+        ),
+        mine.select(*KEYS, F.lit(True).alias("is_member")),
+    )
+    scored = candidates.groupBy(*KEYS).agg(
+        F.sum("cosine").cast("float").alias("comembership"), F.count("is_member").alias("inside")
+    )
+    outside = scored.where("inside = 0").drop("inside")
+    return top(outside, ["user_id"], "comembership", "channel_id", MOST_BY_COMEMBERSHIP)
+
+
+def _similar_channels(mine: DataFrame) -> DataFrame:
+    """The public channels most like each: ``workspace_id, day, channel_id, to_channel, cosine``.
+
+    Args:
+        mine: Who is where: ``workspace_id, day, user_id, channel_id``, and whether the channel is ``public``.
+    """
+    place = ("workspace_id", "day")
     size = mine.groupBy(*place, "channel_id").agg(F.count("*").alias("size"))
-    other = mine.withColumnRenamed("channel_id", "to_channel")
+    to_size = size.withColumnsRenamed({"channel_id": "to_channel", "size": "to_size"})
+    both = (
+        mine.groupBy(*place, "user_id")
+        .agg(F.collect_list(F.struct("channel_id", "public")).alias("of"))
+        .withColumn("one", F.explode("of"))
+        .withColumn("other", F.explode("of"))
+        .where("other.public AND one.channel_id <> other.channel_id")
+        .groupBy(
+            *place, F.col("one.channel_id").alias("channel_id"), F.col("other.channel_id").alias("to_channel")
+        )
+        .agg(F.count("*").alias("both"))
+    )
     cosine = F.col("both") / F.sqrt(F.col("size") * F.col("to_size"))
     similar = (
-        mine.join(other, [*place, "user_id"])
-        .where("channel_id <> to_channel")
-        .groupBy(*place, "channel_id", "to_channel")
-        .agg(F.count("*").alias("both"))
-        .join(F.broadcast(size), [*place, "channel_id"])
-        .join(
-            F.broadcast(size.withColumnsRenamed({"channel_id": "to_channel", "size": "to_size"})),
-            [*place, "to_channel"],
-        )
-        .withColumn("cosine", cosine)
+        both.join(F.broadcast(size), [*place, "channel_id"])
+        .join(F.broadcast(to_size), [*place, "to_channel"])
+        .select(*place, "channel_id", "to_channel", cosine.alias("cosine"))
     )
-    similar = top(similar, ["channel_id"], (F.desc("cosine"), F.asc("to_channel")), SIMILAR_CHANNELS)
-    scored = (
-        mine.join(similar.select(*place, "channel_id", "to_channel", "cosine"), [*place, "channel_id"])
-        .groupBy(*place, "user_id", F.col("to_channel").alias("channel_id"))
-        .agg(F.sum("cosine").cast("float").alias("comembership"))
-    )
-    outside = scored.join(mine, list(KEYS), "left_anti")
-    order = (F.desc("comembership"), F.asc("channel_id"))
-    return top(outside, ["user_id"], order, MOST_BY_COMEMBERSHIP).drop("place")
+    return top(similar, ["channel_id"], "cosine", "to_channel", SIMILAR_CHANNELS)
 
 
 def _neighbours(inputs: Inputs, days: Snapshots) -> DataFrame:
-    """The user's closest people, and where those wrote in 30 days."""
-    closeness = sum(
-        weight * F.coalesce(F.log1p(name), F.lit(0.0))
-        for name, weight in (
-            ("mentions_made_90d", 2.0),
-            ("direct_messages_90d", 2.0),
-            ("replies_made_90d", 1.0),
-            ("shared_threads_90d", 1.0),
-            ("mentions_received_90d", 1.0),
-        )
+    """Where the user's closest people wrote in 30 days, a row per person and channel.
+
+    Columns: ``workspace_id, day, user_id, channel_id``, ``strength`` (how close the person is), ``wrote``
+    (their messages there).
+    """
+    counts = [weight * F.coalesce(F.log1p(name), F.lit(0.0)) for name, weight in CLOSENESS.items()]
+    pairs = inputs["user_user_affinity"].select(
+        "workspace_id", "day", "user_id", "peer_id", reduce(operator.add, counts).alias("strength")
     )
-    pairs = inputs["user_user_affinity"].withColumn("strength", closeness).where("strength > 0")
-    closest = top(pairs, ["user_id"], (F.desc("strength"), F.asc("peer_id")), CLOSEST_PEOPLE)
+    closest = top(pairs.where("strength > 0"), ["user_id"], "strength", "peer_id", CLOSEST_PEOPLE)
     wrote = (
-        spread(daily(posts(inputs), ["user_id", "channel_id"], messages=F.count("*")), days, 30)
-        .groupBy("workspace_id", "day", F.col("user_id").alias("peer_id"), "channel_id")
-        .agg(F.sum("messages").alias("messages"))
-    )
-    return (
-        closest.select("workspace_id", "day", "user_id", "peer_id", "strength")
-        .join(wrote, ["workspace_id", "day", "peer_id"])
-        .groupBy(*KEYS)
-        .agg(
-            F.count("*").cast("float").alias("neighbours_30d"),
-            F.sum(F.col("strength") * F.log1p("messages")).cast("float").alias("neighbour_strength"),
+        posts(inputs, days)
+        .where("messages_30d > 0")
+        .select(
+            "workspace_id",
+            "day",
+            F.col("user_id").alias("peer_id"),
+            "channel_id",
+            F.col("messages_30d").alias("wrote"),
         )
     )
+    return closest.join(wrote, ["workspace_id", "day", "peer_id"]).drop("peer_id")
 
 
-def _touches(inputs: Inputs, days: Snapshots) -> DataFrame:
-    """The user's own messages, reactions and links, and mentions of the user, by channel."""
-    names = ("messages", "mentions_received", "links_made", "reactions_made")
+def _acts(inputs: Inputs) -> DataFrame:
+    """Touches beside messages, a row per day: ``workspace_id, day, user_id, channel_id, last_at``, and `ACTS`."""
     acts = {
-        "messages": posts(inputs),
-        "mentions_received": by_people(inputs, "mentions")
-        .where("NOT is_quote")
-        .drop("user_id")
-        .withColumnRenamed("mentioned_user_id", "user_id"),
-        "links_made": by_people(inputs, "channel_links")
-        .drop("channel_id")
-        .withColumnRenamed("linked_channel_id", "channel_id"),
-        "reactions_made": by_people(inputs, "reactions"),
+        "mentions_received": mentions(inputs).withColumn("user_id", F.col("mentioned_user_id")),
+        "links_made": channel_links(inputs),
+        "reactions_made": reactions(inputs),
     }
-    columns = ("workspace_id", "day", "user_id", "channel_id", "event_timestamp")
-    rows = None
-    for name, frame in acts.items():
-        counted = frame.select(*columns, *(F.lit(int(name == other)).alias(other) for other in names))
-        rows = counted if rows is None else rows.unionByName(counted)
-    assert rows is not None
-    touched = daily(rows, ["user_id", "channel_id"], **{n: F.sum(n) for n in names})
-    return (
-        spread(touched, days)
-        .groupBy(*KEYS)
-        .agg(
-            *(total("messages", n).alias(f"messages_{n}d") for n in (7, 30, 90)),
-            *(total(n, 90).alias(f"{n}_90d") for n in names[1:]),
-            days_since(F.max("last_at")).alias("days_since_touch"),
+    rows = stack(
+        *(
+            frame.select(*KEYS, "event_timestamp", *(F.lit(int(name == act)).alias(act) for act in ACTS))
+            for name, frame in acts.items()
         )
     )
+    return daily(rows, ["user_id", "channel_id"], **{act: F.sum(act) for act in ACTS})
 
 
 user_channel_affinity = OfflineTable(
