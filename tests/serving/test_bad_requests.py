@@ -16,7 +16,7 @@ EVENT: dict[str, Any] = {
 }
 
 
-def refused(server: Server, path: str, body: Any, status: int, pointer: str | None) -> dict[str, Any]:
+def assert_refused(server: Server, path: str, body: Any, status: int, pointer: str | None) -> dict[str, Any]:
     """Assert a well-formed problem about one field, and answer it."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = server.http.post(path, content=content)
@@ -69,13 +69,13 @@ def refused(server: Server, path: str, body: Any, status: int, pointer: str | No
 def test_a_wrong_field_of_recommend(
     server: Server, change: dict[str, Any], status: int, pointer: str
 ) -> None:
-    refused(server, "/v1/recommend", GOOD | change, status, pointer)
+    assert_refused(server, "/v1/recommend", GOOD | change, status, pointer)
 
 
 @pytest.mark.parametrize("missing", ["recommender", "query"])
 def test_a_missing_field(server: Server, missing: str) -> None:
     body = {k: v for k, v in GOOD.items() if k != missing}
-    problem = refused(server, "/v1/recommend", body, 422, f"#/{missing}")
+    problem = assert_refused(server, "/v1/recommend", body, 422, f"#/{missing}")
     assert problem["detail"] == f"{missing}: is required: send it"
 
 
@@ -85,18 +85,18 @@ def test_a_missing_field(server: Server, missing: str) -> None:
     [b"", b"recommender=x", b'{"recommender": "channel', b"\xff\xfe", b'{"a": "\\ud800"}', b"[" * 100_000],
 )
 def test_a_body_that_is_no_json(server: Server, path: str, body: bytes) -> None:
-    refused(server, path, body, 400, None)
+    assert_refused(server, path, body, 400, None)
 
 
 @pytest.mark.parametrize("path", ["/v1/recommend", "/v1/outcomes"])
 @pytest.mark.parametrize("body", [[], 7, "text", None])
 def test_a_body_that_is_no_object(server: Server, path: str, body: Any) -> None:
-    assert "object" in refused(server, path, body, 422, None)["detail"]
+    assert "object" in assert_refused(server, path, body, 422, None)["detail"]
 
 
 def test_not_a_number_is_not_a_number(server: Server) -> None:
     body = json.dumps(GOOD | {"context": {"local_hour": float("nan")}}).encode()
-    refused(server, "/v1/recommend", body, 422, "#/context/local_hour")
+    assert_refused(server, "/v1/recommend", body, 422, "#/context/local_hour")
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_not_a_number_is_not_a_number(server: Server) -> None:
     ],
 )
 def test_a_wrong_field_of_outcomes(server: Server, change: dict[str, Any], status: int, pointer: str) -> None:
-    refused(server, "/v1/outcomes", {"events": [EVENT, EVENT | change]}, status, pointer)
+    assert_refused(server, "/v1/outcomes", {"events": [EVENT, EVENT | change]}, status, pointer)
 
 
 def test_too_many_or_no_events(server: Server) -> None:
-    refused(server, "/v1/outcomes", {"events": [EVENT] * 1001}, 422, "#/events")
-    refused(server, "/v1/outcomes", {"events": []}, 422, "#/events")
+    assert_refused(server, "/v1/outcomes", {"events": [EVENT] * 1001}, 422, "#/events")
+    assert_refused(server, "/v1/outcomes", {"events": []}, 422, "#/events")
 
 
 def test_a_body_of_a_hundred_megabytes_is_cut_off(server: Server) -> None:
@@ -140,6 +140,8 @@ def test_an_unknown_path_and_a_wrong_method(server: Server) -> None:
 
 
 def test_nothing_of_a_refused_request_is_said_in_the_servers_log(server: Server) -> None:
-    refused(server, "/v1/recommend", GOOD | {"query": {"user_id": ["grace.hopper@example.org"]}}, 422, None)
+    assert_refused(
+        server, "/v1/recommend", GOOD | {"query": {"user_id": ["grace.hopper@example.org"]}}, 422, None
+    )
     server.recommend("grace.hopper@example.org")
     assert "grace.hopper" not in server.said()
