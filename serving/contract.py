@@ -159,9 +159,7 @@ class RecommenderDescription(BaseModel):
     """One declared recommender and what serves it."""
 
     name: str = Field(description="What POST /v1/recommend takes", examples=["channel_browser"])
-    description: str = Field(
-        description="What it is for", examples=["What a user may want to join"]
-    )
+    description: str = Field(description="What it is for", examples=["What a user may want to join"])
     query_key: str = Field(description="The key of `query`", examples=["user_id"])
     candidate_key: str = Field(description="What the answered ids are ids of", examples=["channel_id"])
     outcome: str = Field(description="What counts as success", examples=["join"])
