@@ -90,10 +90,10 @@ def add_a_feature(project: Path) -> None:
     """One column in one table, and one field in one view."""
     table = project / "feature_repo/chat/tables/user_activity.py"
     view = project / "feature_repo/chat/views/user_activity.py"
-    anchor = 'days_since(F.max("last_at")).alias("days_since_message"),'
+    anchor = 'total("mentions_made", 30).alias("mentions_made_30d"),'
     for file, old, new in (
-        (table, anchor, f'{anchor}\n            total("messages", 14).alias("messages_14d"),'),
-        (view, '"messages_7d",', '"messages_7d",\n        "messages_14d",'),
+        (table, anchor, f'{anchor}\n        total("mentions_made", 14).alias("mentions_made_14d"),'),
+        (view, '"mentions_made_30d",', '"mentions_made_30d",\n        "mentions_made_14d",'),
     ):
         text = file.read_text()
         assert text.count(old) == 1
@@ -120,11 +120,22 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     step("apply", "feast", "-c", "feature_repo", "apply")
     step("plan", "feast", "-c", "feature_repo", "plan")
     step("materialize", "feast", "-c", "feature_repo", "materialize-incremental", f"{AS_OF}T00:00:00")
-    step("train", "recommend", "train", "composer_dm", "--as-of", f"{AS_OF}", "--model", "xgboost")
+    step(
+        "train",
+        "recommend",
+        "train",
+        "composer_dm",
+        "--as-of",
+        f"{AS_OF}",
+        "--model",
+        "xgboost",
+        "--test-cutoffs",
+        "3",
+    )
     step("promote", "recommend", "promote", "composer_dm", "latest")
     with server(project, home, "/readyz", "bentoml", "serve", "serving.service:Recommend") as url:
         days = ("--from", f"{AS_OF}", "--to", f"{AS_OF + timedelta(days=20)}")
-        step("replay", "recommend", "replay", "composer_dm", *days, "--visits", "60", "--url", url)
+        step("replay", "recommend", "replay", "composer_dm", *days, "--visits", "150", "--url", url)
         body = {"recommender": "composer_dm", "query": {"user_id": "waltraud.U0007@quetzalcoatl.example"}}
         printed["answer"] = httpx.post(f"{url}/v1/recommend", json=body).text
         printed["bad request"] = httpx.post(
@@ -216,9 +227,9 @@ def test_answers_are_in_the_callers_own_ids(loop: Loop) -> None:
 
 def test_an_added_feature_reaches_training_and_serving(loop: Loop) -> None:
     (card,) = (json.loads(f.read_text()) for f in loop.home.rglob("card.json"))
-    name = "user_activity__messages_14d"
+    name = "user_activity__mentions_made_14d"
     assert name in card["feature_names"]
-    assert "peer_activity__messages_14d" in card["feature_names"]
+    assert "peer_activity__mentions_made_14d" in card["feature_names"]
     files = list((loop.home / "log" / "impressions").rglob("*.parquet"))
     logged = pa.concat_tables(pq.read_table(f, partitioning=None) for f in files).to_pandas()
     ranked = logged[logged["rung"] == "xgboost"]
@@ -229,7 +240,7 @@ def test_an_added_feature_reaches_training_and_serving(loop: Loop) -> None:
     built = pq.read_table(
         loop.home / "tables" / "user_activity" / f"day={AS_OF}", partitioning=None
     ).to_pandas()
-    known = built.set_index("user_id")["messages_14d"]
+    known = built.set_index("user_id")["mentions_made_14d"]
     assert any(value > 0 for value in served.values())
     for query, value in served.items():
         assert value == known[query] or (value != value and known[query] != known[query])
@@ -237,7 +248,7 @@ def test_an_added_feature_reaches_training_and_serving(loop: Loop) -> None:
 
 def test_what_was_shown_and_chosen_is_logged_and_reported(loop: Loop) -> None:
     replayed = json.loads(next((loop.home / "reports" / "replay").glob("*.json")).read_text())
-    assert len(replayed["clicks"]) == 60
+    assert len(replayed["clicks"]) == 150
     assert sum(replayed["clicks"]) > 0
     files = list((loop.home / "log" / "outcomes").rglob("*.parquet"))
     outcomes = pa.concat_tables(pq.read_table(f, partitioning=None) for f in files)
