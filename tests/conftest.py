@@ -1,5 +1,6 @@
 """State folders: one that is whole and one with models, built once for all tests; copies to change; an empty one."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from tests.state_folder import state_folder
 if TYPE_CHECKING:
     from training.job import Training
 
-# How long an example takes says more about what else the machine does than about the code.
-settings.register_profile("untimed", deadline=None)
+# How long an example takes says more about what else the machine does than about the code; and a change is
+# judged by the examples that its author saw, while everybody's own runs go on looking for new ones.
+settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("untimed")
 
 
