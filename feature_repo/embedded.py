@@ -32,7 +32,7 @@ class HomeRegistryStore(FileRegistryStore):
 class EmbeddedOnlineStoreConfig(SqliteOnlineStoreConfig):
     """Feast's SQLite settings; ``path`` counts from the state folder."""
 
-    type: str = "feature_repo.stores.embedded.EmbeddedOnlineStore"  # type: ignore[assignment]
+    type: str = "feature_repo.embedded.EmbeddedOnlineStore"  # type: ignore[assignment]
     path: str = "online.db"
 
 
@@ -53,7 +53,7 @@ class EmbeddedOnlineStore(SqliteOnlineStore):
 class EmbeddedComputeEngineConfig(LocalComputeEngineConfig):
     """Feast's settings of the local engine."""
 
-    type: str = "feature_repo.stores.embedded.EmbeddedComputeEngine"  # type: ignore[assignment]
+    type: str = "feature_repo.embedded.EmbeddedComputeEngine"  # type: ignore[assignment]
 
 
 class EmbeddedComputeEngine(LocalComputeEngine):
