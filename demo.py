@@ -79,6 +79,8 @@ def main() -> None:
     plan = _plan(home)
     with clock.stage("offline tables (Spark)"):
         _run("recommend", "tables", "--as-of", plan.as_of, "--since", plan.since, "--every", plan.cadence)
+        # The weeks that are replayed: in production, each is built when it has come.
+        _run("recommend", "tables", "--as-of", plan.until, "--since", plan.as_of, "--every", "weekly")
     with clock.stage("feature store (Feast)"):
         _run("feast", "-c", "feature_repo", "apply")
         _run("feast", "-c", "feature_repo", "materialize-incremental", f"{plan.as_of}T00:00:00")
@@ -89,19 +91,14 @@ def main() -> None:
         answer = _serve_and_replay(home, plan)
     with clock.stage("monitor (Evidently)"):
         _run("recommend", "monitor", "--as-of", plan.until + timedelta(days=31))
-    _summary(home, answer, clock)
+    _summary(home, plan, answer, clock)
 
 
 def _serve_and_replay(home: Path, plan: Plan) -> tuple[dict, dict]:
-    with _service(home) as url:
-        for rung in ("heuristic", "best"):
-            for name in RECOMMENDERS:
-                version = rung if rung == "heuristic" else report.load(name)["best"]
-                _run("recommend", "promote", name, version)
-                _await_version(url, name, version if rung == "best" else None)
-                window = ("--from", plan.as_of, "--to", plan.until)
-                _run("recommend", "replay", name, *window, "--visits", VISITS, "--url", url)
-        return _one_request(home, url)
+    with _service(home, plan) as url:
+        window = ("--from", plan.as_of, "--to", plan.until, "--visits", VISITS, "--url", url)
+        _run("recommend", "replay", *RECOMMENDERS, *window, "--versions", "heuristic,best", "--refresh")
+        return _one_request(home, url, plan)
 
 
 def _fresh_home(name: str) -> Path:
@@ -144,15 +141,16 @@ def _run(program: str, *arguments: object) -> None:
 
 
 @contextmanager
-def _service(home: Path) -> Iterator[str]:
+def _service(home: Path, plan: Plan) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    console.print(f"[bold cyan]$[/bold cyan] recommend serve --port {port} &", highlight=False)
+    command = ["recommend", "serve", "--port", str(port), "--as-of", str(plan.as_of)]
+    console.print(f"[bold cyan]$[/bold cyan] {' '.join(command)} &", highlight=False)
     url = f"http://127.0.0.1:{port}"
     with (home / "serve.log").open("w") as log:
         service = subprocess.Popen(
-            [str(BIN / "recommend"), "serve", "--port", str(port)],
+            [str(BIN / command[0]), *command[1:]],
             cwd=PROJECT,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -179,16 +177,7 @@ def _await(ready: object, otherwise: str, seconds: float = 60) -> None:
     raise RecommendError(otherwise)
 
 
-def _await_version(url: str, name: str, version: str | None) -> None:
-    def served() -> bool:
-        known = {r["name"]: r for r in httpx.get(f"{url}/v1/recommenders").json()["recommenders"]}
-        found = known[name]
-        return bool(found["model_version"] == version if version else found["rung"] == "heuristic")
-
-    _await(served, f"the service does not take up {name} {version or 'heuristic'}")
-
-
-def _one_request(home: Path, url: str) -> tuple[dict, dict]:
+def _one_request(home: Path, url: str, plan: Plan) -> tuple[dict, dict]:
     """A request for somebody of the replay, with its answer."""
     from feature_repo.home import vault_path
     from feature_repo.identity import Vault, workspace_of
@@ -197,7 +186,12 @@ def _one_request(home: Path, url: str) -> tuple[dict, dict]:
     user = replayed["users"][0]
     with Vault(vault_path()) as vault:
         (raw,) = vault.reveal(workspace_of(user), "user", [user])
-    request = {"recommender": "channel_browser", "query": {"user_id": raw}, "limit": 3}
+    request = {
+        "recommender": "channel_browser",
+        "query": {"user_id": raw},
+        "limit": 3,
+        "as_of": f"{plan.until}T12:00:00Z",
+    }
     return request, httpx.post(f"{url}/v1/recommend", json=request).json()
 
 
@@ -225,7 +219,7 @@ def _replays(home: Path) -> Table:
     return shown
 
 
-def _summary(home: Path, exchange: tuple[dict, dict], clock: Clock) -> None:
+def _summary(home: Path, plan: Plan, exchange: tuple[dict, dict], clock: Clock) -> None:
     console.rule("[bold]summary")
     for name in RECOMMENDERS:
         console.print(report.render(report.load(name)))
@@ -240,7 +234,9 @@ def _summary(home: Path, exchange: tuple[dict, dict], clock: Clock) -> None:
     console.print(times)
     console.print(f"open      {home / 'reports' / 'index.html'}", soft_wrap=True, highlight=False)
     console.print(
-        f"go on     export RECOMMEND_HOME={home}; .venv/bin/recommend serve", soft_wrap=True, highlight=False
+        f"go on     export RECOMMEND_HOME={home}; .venv/bin/recommend serve --as-of {plan.until}",
+        soft_wrap=True,
+        highlight=False,
     )
 
 

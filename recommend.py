@@ -22,13 +22,14 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from feature_repo.clock import midnight, now, parse_instant
+from feature_repo.clock import default_as_of, midnight, parse_instant
 from feature_repo.errors import RecommendError
 
 # What a library will change one day is nothing that its users' users can mend.
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 if TYPE_CHECKING:
     from feature_repo.ingest.report import IngestReport
+    from serving.replay import Replay
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # Evidently
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -207,7 +208,8 @@ def train(
 
 @app.command()
 def promote(
-    name: Name, version: Annotated[str, typer.Argument(help="A stored version, a ranker's name, or latest.")]
+    name: Name,
+    version: Annotated[str, typer.Argument(help="A stored version, a ranker's name, best or latest.")],
 ) -> None:
     """Make a stored version the one that serves. A running service takes it up within a second or two."""
     from training import champion
@@ -222,8 +224,14 @@ def promote(
 def serve(
     port: Annotated[int, typer.Option(help="Where to listen, on the loopback interface.")] = 3000,
     host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", help="Answer as of this instant where a request names none. [default: now]"),
+    ] = None,
 ) -> None:
     """Serve the HTTP API: the same as `bentoml serve serving.service:Recommend`."""
+    if as_of is not None:
+        os.environ["RECOMMEND_AS_OF"] = parse_instant(as_of).isoformat()
     bentoml = Path(sys.executable).with_name("bentoml")
     command = [str(bentoml), "serve", "serving.service:Recommend", "--host", host, "--port", str(port)]
     os.chdir(Path(__file__).resolve().parent)
@@ -232,33 +240,66 @@ def serve(
 
 @app.command()
 def replay(
-    name: Name,
+    names: Annotated[list[str], typer.Argument(help="Recommenders, e.g. channel_browser.")],
     since: Annotated[str, typer.Option("--from", help="The first day.")],
     until: Annotated[str, typer.Option("--to", help="The last day.")],
     url: Annotated[str, typer.Option(help="Where the service listens.")] = "http://127.0.0.1:3000",
     visits: Annotated[
         int | None, typer.Option(help="A seeded sample of so many visits. [default: all]")
     ] = None,
+    versions: Annotated[
+        str,
+        typer.Option(
+            help="Versions to promote in turn for the same visits: heuristic,best. [default: what serves]"
+        ),
+    ] = "",
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Materialize each later snapshot as its day comes.")
+    ] = False,
     seed: Seed = 7,
 ) -> None:
     """Play real later behaviour against the live service, and log what came of it."""
+    from feature_repo import tables
     from feature_repo.catalog import recommender
+    from feature_repo.materialize import materialize
     from serving import replay as player
+    from serving.crossover import crossover
 
-    declared = recommender(name)
-    made = player.visits(
-        declared, parse_instant(since), parse_instant(until) + timedelta(days=1), visits, seed
-    )
+    begin, end = parse_instant(since), parse_instant(until) + timedelta(days=1)
+    declared = [recommender(name) for name in names]
+    made = [(r, player.visits(r, begin, end, visits, seed)) for r in declared]
+    rounds = [dict.fromkeys(names, version) for version in versions.split(",") if version] or [{}]
+    snapshots = {midnight(day) for r in declared for day in tables.snapshot_days(r.candidates.name)}
+    periods = [begin, *sorted(day for day in snapshots if refresh and begin < day < end)]
     with _progress() as progress:
-        task = progress.add_task("replaying", total=len(made))
-        result = player.replay(declared, made, url, lambda: progress.advance(task))
-    console.print(
-        f"{name}, {', '.join(result.model_versions)} ({', '.join(result.rungs)}): {len(made)} visits, "
-        f"clickthrough {result.clickthrough()}, DCG@10 {result.mean_dcg()}",
-        highlight=False,
-    )
-    player.save(result)
+        task = progress.add_task("replaying", total=len(rounds) * sum(len(some) for _, some in made))
+        results = crossover(
+            made,
+            rounds,
+            periods,
+            url,
+            materialize if refresh else lambda period: None,
+            lambda: progress.advance(task),
+        )
+    for first, *others in zip(*results, strict=True):
+        for result in (first, *others):
+            player.save(result)
+            console.print(_replayed(result), highlight=False, soft_wrap=True)
+        for other in others:
+            rates, dcg = other.lifts(first)
+            console.print(
+                f"  {', '.join(other.rungs)} − {', '.join(first.rungs)}: clickthrough {rates.signed()}, DCG@10 {dcg.signed()}",
+                highlight=False,
+                soft_wrap=True,
+            )
     _next("recommend monitor")
+
+
+def _replayed(result: "Replay") -> str:
+    return (
+        f"{result.recommender}, {', '.join(result.model_versions)} ({', '.join(result.rungs)}): "
+        f"{len(result.users)} visits, clickthrough {result.clickthrough()}, DCG@10 {result.mean_dcg()}"
+    )
 
 
 @app.command()
@@ -299,7 +340,7 @@ def doctor() -> None:
 
 
 def _instant(text: str | None) -> datetime:
-    return now() if text is None else parse_instant(text)
+    return default_as_of() if text is None else parse_instant(text)
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Instants. Every job takes an *as-of* instant, so that history replays as an ordinary run."""
 
+import os
+import time
 from datetime import UTC, date, datetime, timedelta
 
 from feature_repo.errors import RecommendError
@@ -11,9 +13,25 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 """Nothing is asked as of a later instant, so that a window after any instant is a date as well."""
 
 
+_STARTED = time.monotonic()
+
+
 def now() -> datetime:
     """The present instant, in UTC."""
     return datetime.now(UTC)
+
+
+def default_as_of() -> datetime:
+    """As of when a job runs, or a request is answered, that names no instant: `now`, or on history a clock that
+    stood at ``RECOMMEND_AS_OF`` when this process started.
+
+    Raises:
+        RecommendError: the variable holds no instant.
+    """
+    chosen = os.environ.get("RECOMMEND_AS_OF")
+    if not chosen:
+        return now()
+    return parse_instant(chosen) + timedelta(seconds=time.monotonic() - _STARTED)
 
 
 def parse_instant(text: str) -> datetime:

@@ -101,7 +101,7 @@ def _state() -> Iterator[Finding]:
         ("event tables", events_path(), "recommend ingest PATH --format FORMAT --workspace NAME"),
         ("offline tables", tables_path(), "recommend tables"),
         ("Feast registry", feast_path() / "registry.db", "feast -c feature_repo apply"),
-        ("online store", feast_path() / "online.db", "feast -c feature_repo materialize-incremental DATE"),
+        ("online store", feast_path() / "online", "feast -c feature_repo materialize-incremental DATE"),
         ("models", models_path() / "models", "recommend train NAME"),
         ("champions", models_path() / "champions", "recommend promote NAME VERSION"),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from feature_repo.clock import now
+from feature_repo.clock import default_as_of
 from feature_repo.identity import Vault
 from feature_repo.recommender import Recommender
 from serving import request_id
@@ -46,7 +46,7 @@ def admit(
         recommender=recommender,
         scorer=scorer,
         workspace_id=workspace,
-        instant=request.as_of or now(),
+        instant=request.as_of or default_as_of(),
         limit=request.limit,
         context=request.context,
         query_id=interned(vault, workspace, recommender.query_kind, raw),

@@ -3,6 +3,7 @@
 import logging
 
 from feature_repo.catalog import recommenders
+from feature_repo.clock import default_as_of
 from feature_repo.home import log_path, vault_path
 from feature_repo.identity import Vault
 from serving import request_id
@@ -116,7 +117,7 @@ class Engine:
         for recommender in self._recommenders.values():
             _ = recommender.query_kind, recommender.candidate_kind
             for workspace in workspaces.values():
-                popular.read(recommender, workspace)
+                popular.read(recommender, workspace, default_as_of())
 
 
 def _response(draft: Draft) -> RecommendResponse:

@@ -14,6 +14,12 @@ STAGE_SECONDS = Histogram(
     ["stage"],
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )
+FEATURE_ROWS = Counter(
+    "recommend_feature_rows_total",
+    "Rows read from the online store: asked, and of these missing, expired (older than the view's TTL), future "
+    "(dated after the request), other_layout (written before the view's fields changed), corrupt",
+    ["view", "state"],
+)
 LOG_ROWS = Counter(
     "recommend_log_rows_total",
     "Rows offered to the event log: written, dropped as the queue was full, or failed to be written",

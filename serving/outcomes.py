@@ -4,7 +4,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from feature_repo.clock import now
+from feature_repo.clock import default_as_of
 from feature_repo.events import OUTCOMES
 from feature_repo.identity import UNKNOWN, Vault
 from feature_repo.recommender import Recommender
@@ -56,7 +56,7 @@ class Outcomes:
                 continue
             fresh[event_id] = {
                 "workspace_id": workspace,
-                "event_timestamp": a.event.at or now(),
+                "event_timestamp": a.event.at or default_as_of(),
                 "event_id": event_id,
                 "request_id": a.request,
                 "recommender": a.recommender.name,

@@ -1,6 +1,7 @@
 """The last rung: one popular list a workspace, for strangers and for when a part behind is down."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +24,20 @@ class PopularLists:
         self._store, self._faults = store, faults
         self._last: dict[tuple[str, int], NDArray[np.int64]] = {}
 
-    def read(self, recommender: Recommender, workspace_id: int) -> tuple[NDArray[np.int64], bool]:
+    def read(
+        self, recommender: Recommender, workspace_id: int, as_of: datetime
+    ) -> tuple[NDArray[np.int64], bool]:
         """Popular candidate ids, best first, int64, and whether the store could say so just now.
 
         Where it could not, the ids are the last ones read, or none.
         """
         key = (recommender.name, workspace_id)
         with self._faults.watch(f"popularity of {recommender.name}"):
-            ids = self._store.popular(recommender, workspace_id)
+            ids = self._store.popular(recommender, workspace_id, as_of)
             if ids is None:
                 raise RecommendError(
-                    f"the online store has no {recommender.popular.name} of workspace {workspace_id}: "
-                    "run `recommend tables`, then `feast materialize-incremental`"
+                    f"the online store has no {recommender.popular.name} of workspace {workspace_id} that holds at "
+                    f"{as_of:%Y-%m-%d %H:%M}: run `recommend tables`, then `feast materialize-incremental`"
                 )
             self._last[key] = ids
             return ids, True
@@ -43,7 +46,7 @@ class PopularLists:
 
 def popularity(lists: PopularLists, draft: Draft) -> Draft:
     """Stage *popularity*: the popular list as candidates."""
-    ids, fresh = lists.read(draft.recommender, draft.workspace_id)
+    ids, fresh = lists.read(draft.recommender, draft.workspace_id, draft.instant)
     return replace(
         draft,
         rung=POPULARITY,

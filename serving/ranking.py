@@ -12,7 +12,8 @@ def hydrate(store: OnlineFeatures, draft: Draft) -> Draft:
     """Read the candidates' features."""
     if not len(draft.candidates.ids):
         return replace(draft, features=np.zeros((0, len(draft.recommender.feature_names)), np.float32))
-    return replace(draft, features=store.features(draft.recommender, draft.query_id, draft.candidates.ids))
+    features = store.features(draft.recommender, draft.query_id, draft.candidates.ids, draft.instant)
+    return replace(draft, features=features)
 
 
 def score(draft: Draft) -> Draft:

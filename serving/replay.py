@@ -158,6 +158,19 @@ def replay(
     )
 
 
+def joined(parts: Sequence[Replay]) -> Replay:
+    """One replay of all the visits of some replays of the same recommender, in their order; at least one."""
+    return Replay(
+        recommender=parts[0].recommender,
+        model_versions=tuple(sorted({v for p in parts for v in p.model_versions})),
+        rungs=tuple(sorted({r for p in parts for r in p.rungs})),
+        users=np.concatenate([p.users for p in parts]),
+        shown=np.concatenate([p.shown for p in parts]),
+        clicks=np.concatenate([p.clicks for p in parts]),
+        dcg=np.concatenate([p.dcg for p in parts]),
+    )
+
+
 def save(result: Replay) -> Path:
     """Write the values by visit as JSON under the reports; a newer replay of the same model replaces it."""
     path = reports_path() / "replay" / f"{result.recommender}-{'-'.join(result.rungs)}.json"

@@ -22,7 +22,7 @@ def retrieve(store: OnlineFeatures, draft: Draft) -> Draft:
     """
     lists = None
     if draft.query_id != UNKNOWN:
-        lists = store.candidate_lists(draft.recommender, draft.query_id)
+        lists = store.candidate_lists(draft.recommender, draft.query_id, draft.instant)
     if lists is None:
         raise NothingKnown
     named = merge(lists, draft.recommender.sources)

@@ -1,35 +1,49 @@
 """Reads of the online store. The only file of serving that knows Feast."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import numpy as np
 from feast import FeatureStore
-from feast.errors import FeastObjectNotFoundException
 from numpy.typing import NDArray
 
 from feature_repo.catalog import feast_repo
 from feature_repo.errors import RecommendError
 from feature_repo.recommender import Recommender
+from feature_repo.stores.errors import StoreUnavailable, UnknownName
+from feature_repo.stores.packed.decoding import RowCounts
+from feature_repo.stores.packed.matrix import MatrixReader
+from serving.metrics import FEATURE_ROWS
 from training.rankers import Matrix
 
 WORKSPACE_KEY = "workspace_id"
 """Join key of every domain's workspace entity: the column that all tables carry."""
 
-_APPLY = "run `feast apply` on the feature repo, then `feast materialize-incremental`"
-
 CandidateLists = Mapping[str, NDArray[np.int64]]
 """Candidate ids by source column, best first."""
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """A recommender's reader, and where its columns lie in the order that rankers expect."""
+
+    matrix: MatrixReader
+    columns: NDArray[np.intp] | None
+
+
 class OnlineFeatures:
-    """The online store behind three verbs. Not for use by two threads at a time."""
+    """The online store behind three verbs. Rows older than their view's TTL at ``as_of`` are not there, nor are
+    rows dated after it. Not for use by two threads at a time."""
 
     def __init__(self) -> None:
         """Nothing is opened before the first read."""
         self._feast: FeatureStore | None = None
+        self._readers: dict[str, _Reader] = {}
 
-    def candidate_lists(self, recommender: Recommender, query_id: int) -> CandidateLists | None:
+    def candidate_lists(
+        self, recommender: Recommender, query_id: int, as_of: datetime
+    ) -> CandidateLists | None:
         """The list of each source, whole; None where the query entity has no row.
 
         Raises:
@@ -37,57 +51,106 @@ class OnlineFeatures:
         """
         view = recommender.candidates.name
         columns = [source.column for source in recommender.sources]
-        row = self._row(view, columns, {recommender.query_key: query_id})
+        row = self._lists(recommender, view, columns, {recommender.query_key: query_id}, as_of)
         if all(row[column] is None for column in columns):
             return None
-        return {column: np.array(row[column] or [], np.int64) for column in columns}
+        return {column: ids if ids is not None else _NO_IDS for column, ids in row.items()}
 
-    def popular(self, recommender: Recommender, workspace_id: int) -> NDArray[np.int64] | None:
+    def popular(
+        self, recommender: Recommender, workspace_id: int, as_of: datetime
+    ) -> NDArray[np.int64] | None:
         """The workspace's popular candidates, best first, int64; None where there is no row.
 
         Raises:
             Exception: whatever the store raises when it is down.
         """
         column = recommender.popular_column
-        ids = self._row(recommender.popular.name, [column], {WORKSPACE_KEY: workspace_id})[column]
-        return None if ids is None else np.array(ids, np.int64)
+        key = {WORKSPACE_KEY: workspace_id}
+        return self._lists(recommender, recommender.popular.name, [column], key, as_of)[column]
 
-    def features(self, recommender: Recommender, query_id: int, candidate_ids: NDArray[np.int64]) -> Matrix:
+    def features(
+        self, recommender: Recommender, query_id: int, candidate_ids: NDArray[np.int64], as_of: datetime
+    ) -> Matrix:
         """What the recommender's rankers see, ``[candidates, feature_names]``, NaN where there is no value.
 
         Raises:
             RecommendError: the applied feature service lacks a declared feature.
             Exception: whatever the store raises when it is down.
         """
-        keys = {
-            recommender.query_key: [query_id] * len(candidate_ids),
-            recommender.candidate_key: candidate_ids.tolist(),
-        }
-        answer = self._read(recommender.name, keys)
-        if missing := [name for name in recommender.feature_names if name not in answer]:
-            raise RecommendError(
-                f"the applied feature service {recommender.name} lacks {', '.join(missing)}: {_APPLY}"
-            )
-        columns = [answer[name] for name in recommender.feature_names]
-        return np.ascontiguousarray(np.array(columns, np.float32).T)
-
-    def _row(self, view: str, columns: list[str], keys: dict[str, int]) -> dict[str, Any]:
-        answer = self._read([f"{view}:{c}" for c in columns], {k: [v] for k, v in keys.items()})
-        return {column: answer[f"{view}__{column}"][0] for column in columns}
-
-    def _read(self, features: str | list[str], keys: dict[str, list[int]]) -> dict[str, list[Any]]:
-        """``features`` is a feature service's name, or references ``view:column``."""
+        reader = self._reader(recommender)
+        query = {recommender.query_key: query_id}
         try:
-            self._feast = self._feast or FeatureStore(repo_path=str(feast_repo()))
-            wanted = self._feast.get_feature_service(features) if isinstance(features, str) else features
-            answer: dict[str, list[Any]] = self._feast.get_online_features(
-                features=wanted, entity_rows=keys, full_feature_names=True
-            ).to_dict()
-        except FeastObjectNotFoundException as error:
-            self._feast = None
-            raise RecommendError(f"{error}: {_APPLY}") from error
-        except Exception:
-            # Registry and connection may be the broken part: the next read opens them anew.
-            self._feast = None
+            found = reader.matrix.read(query, candidate_ids, recommender.candidate_key, as_of)
+        except StoreUnavailable:
             raise
-        return answer
+        except Exception:
+            self._forget()
+            raise
+        _count(found.counts)
+        if reader.columns is None:
+            return found.values
+        return np.ascontiguousarray(found.values[:, reader.columns])
+
+    def _lists(
+        self,
+        recommender: Recommender,
+        view: str,
+        columns: list[str],
+        key: Mapping[str, int],
+        as_of: datetime,
+    ) -> dict[str, NDArray[np.int64] | None]:
+        reader = self._reader(recommender)
+        try:
+            return reader.matrix.lists(view, columns, key, as_of)
+        except UnknownName as error:
+            self._forget()
+            raise _not_applied(error) from error
+        except StoreUnavailable:
+            raise
+        except Exception:
+            self._forget()
+            raise
+
+    def _reader(self, recommender: Recommender) -> _Reader:
+        if recommender.name not in self._readers:
+            try:
+                self._feast = self._feast or FeatureStore(repo_path=str(feast_repo()))
+                matrix = MatrixReader.of_store(self._feast, recommender.name)
+            except UnknownName as error:
+                self._forget()
+                raise _not_applied(error) from error
+            except Exception:
+                self._forget()
+                raise
+            self._readers[recommender.name] = _Reader(matrix, _columns(recommender, matrix))
+        return self._readers[recommender.name]
+
+    def _forget(self) -> None:
+        """Registry or connection may be the broken part: the next read opens them anew."""
+        self._feast = None
+        self._readers.clear()
+
+
+_NO_IDS = np.zeros(0, np.int64)
+
+
+def _columns(recommender: Recommender, matrix: MatrixReader) -> NDArray[np.intp] | None:
+    if matrix.names == recommender.feature_names:
+        return None
+    place = {name: n for n, name in enumerate(matrix.names)}
+    if missing := [name for name in recommender.feature_names if name not in place]:
+        raise _not_applied(f"the applied feature service {recommender.name} lacks {', '.join(missing)}")
+    return np.array([place[name] for name in recommender.feature_names], np.intp)
+
+
+def _count(counts: Mapping[str, RowCounts]) -> None:
+    for view, count in counts.items():
+        for state, rows in asdict(count).items():
+            if rows:
+                FEATURE_ROWS.labels(view, state).inc(rows)
+
+
+def _not_applied(what: object) -> RecommendError:
+    return RecommendError(
+        f"{what}: run `feast apply` on the feature repo, then `feast materialize-incremental`"
+    )

@@ -134,9 +134,10 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     )
     step("promote", "recommend", "promote", "composer_dm", "latest")
     with server(project, home, "/readyz", "bentoml", "serve", "serving.service:Recommend") as url:
-        days = ("--from", f"{AS_OF}", "--to", f"{AS_OF + timedelta(days=20)}")
+        days = ("--from", f"{AS_OF}", "--to", f"{AS_OF + timedelta(days=7)}")
         step("replay", "recommend", "replay", "composer_dm", *days, "--visits", "150", "--url", url)
         body = {"recommender": "composer_dm", "query": {"user_id": "waltraud.U0007@quetzalcoatl.example"}}
+        body["as_of"] = f"{AS_OF}T12:00:00Z"
         printed["answer"] = httpx.post(f"{url}/v1/recommend", json=body).text
         printed["bad request"] = httpx.post(
             f"{url}/v1/recommend", json=body | {"limit": "meet me at midnight"}

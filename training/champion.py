@@ -50,7 +50,8 @@ def promote(name: str, version: str) -> Champion:
 
     Args:
         name: The recommender.
-        version: A version of the model store; ``latest``, the newest; or a ranker's name, its newest.
+        version: A version of the model store; ``latest``, the newest; ``best``, what the last training found
+            best in validation; or a ranker's name, its newest.
 
     Raises:
         RecommendError: no such recommender or version, a damaged bundle, or one that was trained on
@@ -75,6 +76,10 @@ def promote(name: str, version: str) -> Champion:
 def _resolve(name: str, version: str) -> str:
     if version == "latest":
         return next(iter(bundle.versions(name)), version)
+    if version == "best":
+        from training import report  # imports every part of training, which a service need not
+
+        return str(report.load(name)["best"])
     if version in LADDER:
         return next((c.version for c in bundle.cards(name) if c.ranker == version), version)
     return version

@@ -16,7 +16,7 @@ STEPS = (
     ("event tables", lambda: events_path() / "messages", "recommend ingest PATH"),
     ("offline tables", lambda: tables_path() / "user_activity", "recommend tables"),
     ("Feast registry", lambda: feast_path() / "registry.db", "feast -c feature_repo apply"),
-    ("online store", lambda: feast_path() / "online.db", "feast -c feature_repo materialize-incremental"),
+    ("online store", lambda: feast_path() / "online", "feast -c feature_repo materialize-incremental"),
     ("models", lambda: models_path() / "models" / "channel_browser", "recommend train NAME"),
     ("champions", lambda: models_path() / "champions" / "a.json", "recommend promote NAME VERSION"),
 )

@@ -62,8 +62,8 @@ class Server:
             return False
 
 
-def launch(home: Path) -> Server:
-    """Start a server on a state folder, without waiting for it."""
+def launch(home: Path, settings: Path | None = None) -> Server:
+    """Start a server on a state folder, without waiting for it. ``settings`` as in `environment`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,21 +72,26 @@ def launch(home: Path) -> Server:
         process = subprocess.Popen(
             [*SERVE, "--host", "127.0.0.1", "--port", str(port)],
             cwd=PROJECT,
-            env=environment(home),
+            env=environment(home, settings),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
     return Server(home, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20), process, output)
 
 
-def environment(home: Path) -> dict[str, str]:
-    """What a process on this state folder needs; the working directory's packages come first."""
+def environment(home: Path, settings: Path | None = None) -> dict[str, str]:
+    """What a process on this state folder needs; the working directory's packages come first.
+
+    ``settings`` is a feature_store.yaml other than the embedded profile's.
+    """
     unwanted = ("BENTOML_DO_NOT_TRACK", "DO_NOT_TRACK", "PROMETHEUS_MULTIPROC_DIR", "RECOMMEND_DOMAIN")
     inherited = {k: v for k, v in os.environ.items() if k not in unwanted}
     return inherited | {
         "RECOMMEND_HOME": str(home),
+        "RECOMMEND_AS_OF": "2025-08-02",  # a day after the snapshot that `small_home` materializes
         "BENTOML_HOME": str(home / "bentoml"),
         "PYTHONPATH": str(PROJECT),
+        **({"FEAST_FS_YAML_FILE_PATH": str(settings)} if settings else {}),
     }
 
 

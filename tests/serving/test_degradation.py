@@ -1,30 +1,94 @@
 """What is down behind the service is never a 5xx: the answer is a lesser one, and says so."""
 
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import lmdb
 import pytest
+import redis
 
-from tests.serving.live_server import Server, eventually
+from feature_repo.home import PROJECT
+from feature_repo.stores.packed.keys import view_prefix
+from tests.redis_server import RedisServer, free_port
+from tests.serving.live_server import Server, environment, eventually, launch, metric
+
+ON_REDIS = """
+project: recommend
+provider: local
+registry:
+  registry_store_type: feature_repo.embedded.HomeRegistryStore
+  path: registry.db
+online_store:
+  type: feature_repo.stores.packed.online_store.PackedOnlineStore
+  backend: redis
+  port: {port}
+offline_store:
+  type: feature_repo.stores.duckdb.store.AsofDuckDBOfflineStore
+batch_engine:
+  type: feature_repo.stores.packed.engine.PackedComputeEngine
+entity_key_serialization_version: 3
+"""
 
 
-def test_a_broken_store_degrades_to_the_last_popular_list_and_heals(server: Server) -> None:
-    healthy = server.recommend(limit=3)
-    store = server.home / "feast" / "online.db"
-    intact = store.read_bytes()
-    store.write_bytes(b"not a database at all" * 1000)
+def test_a_store_that_is_gone_degrades_to_the_last_popular_list_and_heals(tmp_path: Path) -> None:
+    store = RedisServer(free_port())
+    store.start()
+    client = redis.Redis(port=store.port)
+    home, settings = tmp_path / "home", tmp_path / "feature_store.yaml"
+    settings.write_text(ON_REDIS.format(port=store.port))
+    build = [sys.executable, str(Path(__file__).with_name("small_home.py"))]
+    subprocess.run(build, cwd=PROJECT, env=environment(home, settings), check=True)
+    server = launch(home, settings).wait_until_ready()
     try:
+        healthy = server.recommend(limit=3)
+        rows = {key: client.get(key) for key in client.scan_iter()}
+        store.stop()
         broken = [server.recommend(limit=3) for _ in range(5)]
+        store.start()
+        client.mset(rows)
+        healed = server.recommend(limit=3)
     finally:
-        store.write_bytes(intact)
+        server.terminate()
+        store.stop()
 
+    assert (healthy["rung"], healthy["degraded"]) == ("heuristic", False)
     assert all(b["degraded"] and b["rung"] == "popularity" for b in broken)
     assert [item["id"] for item in broken[0]["items"]] == ["C250", "C249", "C248"]
+    assert (healed["items"], healed["degraded"]) == (healthy["items"], False)
     assert server.said().count("ranking of channel_browser failed") == 1
-    assert server.recommend(limit=3)["items"] == healthy["items"]
-    eventually(lambda: "ranking of channel_browser works again" in server.said(), 5)
+    assert server.said().count("ranking of channel_browser works again") == 1
+
+
+def test_a_damaged_row_is_left_out_and_counted_and_the_request_answered(server: Server) -> None:
+    corrupt = 'recommend_feature_rows_total{state="corrupt",view="channel_activity"}'
+    before, healthy = metric(server, corrupt), server.recommend(limit=100)
+    rows = _rows_of(server, "channel_activity")
+    assert len(rows) > 100
+    _put(server, {key: row[:-1] for key, row in rows.items()})
+    try:
+        answer = server.recommend(limit=100)
+    finally:
+        _put(server, rows)
+    assert not answer["degraded"]
+    assert len(answer["items"]) == len(healthy["items"])
+    assert answer["items"] != healthy["items"], "they are ranked without the view"
+    assert metric(server, corrupt) - before > 100
+    assert "feature view channel_activity" in server.said()
+    assert "stored rows are damaged; materialize it again" in server.said()
+    assert server.recommend(limit=100)["items"] == healthy["items"]
+
+
+def test_what_is_older_than_its_ttl_is_no_candidate_and_no_feature(server: Server) -> None:
+    answer = server.recommend(limit=3, as_of="2025-08-09T00:00:01Z")
+    assert (answer["rung"], answer["degraded"]) == ("popularity", True)
+    assert server.recommend(limit=3, as_of="2025-08-09T00:00:00Z")["rung"] == "heuristic"
 
 
 def test_a_store_whose_file_is_taken_away_goes_on_from_the_open_one(server: Server) -> None:
     healthy = server.recommend(limit=3)
-    store = server.home / "feast" / "online.db"
+    store = server.home / "feast" / "online"
     aside = store.rename(store.with_suffix(".aside"))
     try:
         answers = [server.recommend(limit=3) for _ in range(3)]
@@ -34,10 +98,10 @@ def test_a_store_whose_file_is_taken_away_goes_on_from_the_open_one(server: Serv
 
 
 def test_a_log_that_cannot_be_written_is_said_and_the_answer_given(server: Server) -> None:
-    folder = server.home / "log" / "impressions" / "day=2024-02-29"
+    folder = server.home / "log" / "impressions" / "day=2025-08-05"
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.write_text("a file where the day's folder should be")
-    answer = server.recommend(limit=3, as_of="2024-02-29T12:00:00Z")
+    answer = server.recommend(limit=3, as_of="2025-08-05T12:00:00Z")
     assert (len(answer["items"]), answer["degraded"]) == (3, False)
     eventually(lambda: "the event log failed" in server.said(), 5)
     failed = 'recommend_log_rows_total{result="failed",table="impressions"} 3.0'
@@ -56,3 +120,18 @@ def test_before_feast_apply_it_serves_and_says_what_to_do(bare_server: Server, r
     assert f"popularity of {recommender} failed" in said
     assert "run `feast apply` on the feature repo" in said
     assert "Traceback" not in said
+
+
+def _rows_of(server: Server, view: str) -> dict[bytes, bytes]:
+    prefix = view_prefix("recommend", view)
+    with lmdb.open(_store(server), readonly=True) as store, store.begin() as transaction:
+        return {key: row for key, row in transaction.cursor() if key.startswith(prefix)}
+
+
+def _put(server: Server, rows: Mapping[bytes, bytes]) -> None:
+    with lmdb.open(_store(server)) as store, store.begin(write=True) as transaction:
+        transaction.cursor().putmulti(list(rows.items()))
+
+
+def _store(server: Server) -> str:
+    return str(server.home / "feast" / "online")

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from feast import Entity, FeatureView, utils
@@ -72,6 +73,11 @@ class PackedOnlineStore(OnlineStore):
     def async_supported(self) -> SupportedAsyncMethods:
         """Reads and writes, on a thread: neither LMDB nor a Redis connection is tied to an event loop then."""
         return SupportedAsyncMethods(read=True, write=True)
+
+    def folder(self, config: RepoConfig) -> Path | None:
+        """From where a relative ``path`` of the settings counts: the feature repo. A subclass may answer another."""
+        path: Path | None = config.repo_path
+        return path
 
     def backend(self, config: RepoConfig) -> Backend:
         """Where the rows of this configuration are kept."""
@@ -178,7 +184,7 @@ class PackedOnlineStore(OnlineStore):
             self._opened[1].close()
 
     def _connect(self, config: RepoConfig) -> tuple[Backend, LayoutBook]:
-        where = (config.online_store, config.repo_path)
+        where = (config.online_store, self.folder(config))
         if self._opened is None or self._opened[0] != where:
             backend = open_backend(*where)
             self._opened = (where, backend, LayoutBook(backend))

@@ -1,11 +1,7 @@
 """A real Redis of the tests' own, and the packed store over both backends."""
 
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +9,13 @@ import pytest
 import redis
 
 from tests.feature_repo.stores.small_repo import PACKED
-
-
-@dataclass
-class RedisServer:
-    """A ``redis-server`` that can be stopped and started. What it held is lost when it stops."""
-
-    port: int
-    _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
-
-    def start(self) -> None:
-        """Returns when it answers."""
-        command = ["redis-server", "--port", str(self.port), "--save", "", "--appendonly", "no", "--dir", "/"]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        client = redis.Redis(port=self.port)
-        for _ in range(200):
-            try:
-                client.ping()
-                return
-            except redis.ConnectionError:
-                time.sleep(0.02)
-        raise AssertionError(f"redis-server does not answer at port {self.port}")
-
-    def stop(self) -> None:
-        """As a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+from tests.redis_server import RedisServer, free_port
 
 
 @pytest.fixture(scope="session")
 def running_redis() -> Iterator[RedisServer]:
     """One server for all tests that do not stop it."""
-    server = RedisServer(_free_port())
+    server = RedisServer(free_port())
     server.start()
     yield server
     server.stop()
@@ -55,7 +24,7 @@ def running_redis() -> Iterator[RedisServer]:
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
     """A server to be stopped."""
-    server = RedisServer(_free_port())
+    server = RedisServer(free_port())
     server.start()
     yield server
     server.stop()
@@ -83,12 +52,3 @@ def wait_until() -> Callable[[Callable[[], bool]], None]:
         raise AssertionError("it did not happen in two minutes")
 
     return wait
-
-
-def _free_port() -> int:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

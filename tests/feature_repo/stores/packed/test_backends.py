@@ -20,7 +20,7 @@ from feature_repo.stores.packed.backends.redis import ROWS_A_CALL
 from feature_repo.stores.packed.connection import open_backend
 from feature_repo.stores.packed.layout import NO_TIME
 from feature_repo.stores.packed.online_store import PackedOnlineStoreConfig
-from tests.feature_repo.stores.conftest import RedisServer
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from feature_repo.stores.errors import StoreUnavailable, ValueMismatch
 from feature_repo.stores.packed.engine import PackedComputeEngine
 from feature_repo.stores.packed.matrix import MatrixReader
 from feature_repo.stores.packed.source_batches import source_batches
-from tests.feature_repo.stores.conftest import RedisServer
 from tests.feature_repo.stores.small_repo import (
     DAY,
     ENGINE,
@@ -31,6 +30,7 @@ from tests.feature_repo.stores.small_repo import (
     user,
     write_table,
 )
+from tests.redis_server import RedisServer
 
 BATCH = {"type": ENGINE, "batch_rows": 2048}
 LMDB = {"type": PACKED, "path": "online", "enforce_ttl": False}

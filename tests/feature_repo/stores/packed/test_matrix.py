@@ -18,7 +18,6 @@ from feature_repo.stores.packed.keys import entity_key as key_bytes
 from feature_repo.stores.packed.keys import row_prefix
 from feature_repo.stores.packed.matrix import MatrixReader
 from feature_repo.stores.packed.online_store import PackedOnlineStore
-from tests.feature_repo.stores.conftest import RedisServer
 from tests.feature_repo.stores.small_repo import (
     PACKED,
     PROJECT,
@@ -29,6 +28,7 @@ from tests.feature_repo.stores.small_repo import (
     user,
     write,
 )
+from tests.redis_server import RedisServer
 
 NOW = datetime.now(UTC)
 FLOATS = {"a": Float32, "b": Float32}

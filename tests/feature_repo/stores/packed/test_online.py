@@ -18,7 +18,6 @@ from feature_repo.stores.errors import StoreUnavailable, UnsupportedType, ValueM
 from feature_repo.stores.packed.keys import entity_key as key_bytes
 from feature_repo.stores.packed.keys import row_prefix
 from feature_repo.stores.packed.online_store import PackedOnlineStore
-from tests.feature_repo.stores.conftest import RedisServer
 from tests.feature_repo.stores.small_repo import (
     PACKED,
     PROJECT,
@@ -29,6 +28,7 @@ from tests.feature_repo.stores.small_repo import (
     user,
     write,
 )
+from tests.redis_server import RedisServer
 
 NOW = datetime.now(UTC)
 KEY = entity_key(user_id=1)

@@ -14,9 +14,9 @@ from feast.protos.feast.types.Value_pb2 import Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.feature_repo.stores.conftest import RedisServer
 from tests.feature_repo.stores.packed.feast_values import FIELDS, rows
 from tests.feature_repo.stores.small_repo import PACKED, entity_key, feast_store, feature_view, item, user
+from tests.redis_server import RedisServer
 
 NAMES = list(FIELDS)
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)  # Feast's store drops parts of seconds
