@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from feast.value_type import ValueType
 from numpy.typing import NDArray
 
 from feature_repo.stores.errors import ValueMismatch
+from feature_repo.stores.packed.checksum import checks
 from feature_repo.stores.packed.keys import encoded_value, integer_keys, shortened
 from feature_repo.stores.packed.layout import NO_TIME, Column, Form, Layout
 
@@ -40,6 +42,10 @@ class Table:
     join_keys: Mapping[str, str]
     event: str
     created: str | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What a layout has worked out about itself cannot all be pickled, and is soon worked out again.
+        return {**vars(self), "layout": Layout(self.layout.columns)}
 
 
 def pack_batch(table: Table, batch: pa.RecordBatch) -> tuple[list[bytes], list[bytes]]:
@@ -235,6 +241,7 @@ def _joined(
 ) -> list[bytes]:
     """Fixed parts and payloads, cut into one value a row."""
     if not payloads:
+        rows["check"] = checks(rows)
         whole: list[bytes] = rows.view(f"V{rows.dtype.itemsize}").tolist()
         return whole
     lengths = np.stack([lengths for _, lengths in payloads], axis=1)
@@ -242,12 +249,16 @@ def _joined(
     rows["ends"] = ends
     bounds = np.concatenate([[0], (rows.dtype.itemsize + ends[:, -1]).cumsum()])
     out = np.empty(bounds[-1], np.uint8)
-    fixed = rows.view(np.uint8).reshape(len(rows), -1)
-    out[bounds[:-1, None] + np.arange(fixed.shape[1])] = fixed
+    size = rows.dtype.itemsize
     for i, (payload, length) in enumerate(payloads):
-        begins = bounds[:-1] + fixed.shape[1] + ends[:, i] - length
+        begins = bounds[:-1] + size + ends[:, i] - length
         # Byte k of the payload goes to its row's begin, plus how far k is into the row's part of the payload.
         shift = begins - (length.cumsum() - length)
         out[np.repeat(shift, length) + np.arange(len(payload))] = payload
+    spans = list(pairwise(bounds.tolist()))
+    rows["check"] = checks(
+        rows, np.array([crc32(out[begin + size : end].data) for begin, end in spans], np.uint32)
+    )
+    out[bounds[:-1, None] + np.arange(size)] = rows.view(np.uint8).reshape(len(rows), -1)
     content = out.tobytes()
-    return [content[begin:end] for begin, end in pairwise(bounds.tolist())]
+    return [content[begin:end] for begin, end in spans]

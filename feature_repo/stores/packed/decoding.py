@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_repo.stores.packed.checksum import checks, is_sound
 from feature_repo.stores.packed.layout import FORMAT, Form, Layout
 from feature_repo.stores.packed.layout_book import LayoutBook
 from feature_repo.stores.packed.matrix_plan import ViewPlan
@@ -50,7 +51,7 @@ def fill(
         if len(whole) == size * len(rows):
             table = np.frombuffer(whole, layout.dtype)
             # A row of this size that is not of this layout is told by its head, so no row is read shifted.
-            if (table["head"] == layout.head).all():
+            if (table["head"] == layout.head).all() and (table["check"] == checks(table)).all():
                 _columns(out, layout, table, plan.columns)
                 return _drop_untimely(out, table["event"], plan.ttl, as_of)
     return _fill_mixed(out, plan, rows, as_of, layouts)
@@ -77,7 +78,7 @@ def _fill_mixed(
             known_format = len(raw) == 8 and raw[0] == FORMAT
             other, corrupt = other + known_format * len(places), corrupt + (not known_format) * len(places)
             continue
-        whole = [i for i in places if is_whole(layout, rows[i] or b"")]
+        whole = [i for i in places if is_intact(layout, rows[i] or b"")]
         corrupt += len(places) - len(whole)
         other += len(whole) if layout is not plan.layout else 0
         size = layout.dtype.itemsize
@@ -90,10 +91,12 @@ def _fill_mixed(
     return RowCounts(counts.asked, missing, expired, future, other, corrupt)
 
 
-def is_whole(layout: Layout, row: bytes) -> bool:
-    """Whether a row with this layout's head has the length that it says it has."""
+def is_intact(layout: Layout, row: bytes) -> bool:
+    """Whether a row with this layout's head has the length and the checksum that it says it has."""
     size = layout.dtype.itemsize
-    if not layout.variable or len(row) < size:
+    if len(row) < size or not is_sound(row, size):
+        return False
+    if not layout.variable:
         return len(row) == size
     ends = np.frombuffer(row, "<u4", len(layout.variable), size - 4 * len(layout.variable))
     return bool((ends[1:] >= ends[:-1]).all()) and len(row) == size + int(ends[-1])

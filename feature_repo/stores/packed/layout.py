@@ -1,10 +1,10 @@
 """The packed row: where each field of a feature view lies in the one value that an entity has.
 
-    head 8 | event 8 | created 8 | nulls ⌈n/8⌉ | all Float32 columns | other fixed columns | ends 4·m | bytes
+    head 8 | event 8 | created 8 | check 4 | nulls ⌈n/8⌉ | all Float32 columns | other fixed columns | ends 4·m | bytes
 
-Little-endian, without padding. ``head`` is the format version (low byte) and 56 bits of the BLAKE2b digest of the
-columns' names and types; ``event`` and ``created`` are microseconds since 1970 (``NO_TIME``: none); bit i of
-``nulls`` (least significant first) belongs to column i of the schema; ``ends`` are the ends, counted from the first
+Little-endian; ``nulls`` is padded so that what lies before the bytes is a multiple of four. ``head`` is the format version (low byte) and 56 bits of the BLAKE2b digest of the
+columns' names and types; ``event`` and ``created`` are microseconds since 1970 (``NO_TIME``: none); ``check`` is
+`checksum.check`; bit i of ``nulls`` (least significant first) belongs to column i of the schema; ``ends`` are the ends, counted from the first
 of the bytes after them, of the m columns of variable length. Within a group the columns are in schema order.
 """
 
@@ -122,14 +122,16 @@ class Layout:
 
     @cached_property
     def null_bytes(self) -> int:
-        """Length of the null bitmap."""
-        return (len(self.columns) + 7) // 8
+        """Length of the null bitmap, with its padding."""
+        bitmap = (len(self.columns) + 7) // 8
+        others = sum(np.dtype(self.columns[i].encoding.dtype).itemsize for i in self.fixed)
+        return bitmap + -(bitmap + others) % 4
 
     @cached_property
     def dtype(self) -> "np.dtype[np.void]":
-        """The part before the variable bytes: fields head, event, created, nulls, floats, ends, and ``str(i)`` for
-        the fixed column i."""
-        parts: list[Any] = [("head", "<u8"), ("event", "<i8"), ("created", "<i8")]
+        """The part before the variable bytes: fields head, event, created, check, nulls, floats, ends, and ``str(i)``
+        for the fixed column i."""
+        parts: list[Any] = [("head", "<u8"), ("event", "<i8"), ("created", "<i8"), ("check", "<u4")]
         parts.append(("nulls", "|u1", (self.null_bytes,)))
         parts.append(("floats", "<f4", (len(self.floats),)))
         parts += [(str(i), self.columns[i].encoding.dtype) for i in self.fixed]
@@ -142,7 +144,7 @@ class Layout:
         codes = {"|u1": "B", "<i4": "i", "<i8": "q", "<f8": "d"}
         fixed = "".join(codes[self.columns[i].encoding.dtype] for i in self.fixed)
         return struct.Struct(
-            f"<Qqq{self.null_bytes}s{'f' * len(self.floats)}{fixed}{'I' * len(self.variable)}"
+            f"<QqqI{self.null_bytes}s{'f' * len(self.floats)}{fixed}{'I' * len(self.variable)}"
         )
 
     @cached_property

@@ -13,7 +13,7 @@ from feast.repo_config import RepoConfig
 from numpy.typing import NDArray
 
 from feature_repo.stores.errors import StoreError, UnknownName, UnsupportedType
-from feature_repo.stores.packed.decoding import RowCounts, fill, is_timely, is_whole
+from feature_repo.stores.packed.decoding import RowCounts, fill, is_intact, is_timely
 from feature_repo.stores.packed.keys import integer_keys
 from feature_repo.stores.packed.matrix_plan import ViewPlan, plan_service, plan_view
 from feature_repo.stores.packed.online_store import PackedOnlineStore
@@ -123,7 +123,7 @@ class MatrixReader:
             return absent
         head = int.from_bytes(row[:8], "little")
         layout = plan.layout if head == plan.layout.head else self._layouts.find(head)
-        if layout is None or not is_whole(layout, row):
+        if layout is None or not is_intact(layout, row):
             _log.warning("feature view %s: a stored row is damaged; materialize the view again", view)
             return absent
         fixed = np.frombuffer(row, layout.dtype, 1)[0]

@@ -11,6 +11,7 @@ from feast.utils import make_tzaware
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from feature_repo.stores.errors import CorruptRow, ValueMismatch
+from feature_repo.stores.packed.checksum import CHECK, check, is_sound
 from feature_repo.stores.packed.layout import NO_TIME, Column, Form, Layout
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,12 +60,14 @@ def pack_row(
         layout.head,
         microseconds(event),
         microseconds(created),
+        0,
         nulls.to_bytes(layout.null_bytes, "little"),
         *(float("nan") if given[i] is None else given[i] for i in layout.floats),
         *(given[i] or 0 for i in layout.fixed),
         *ends,
     )
-    return b"".join([head, *payloads])
+    row = b"".join([head, *payloads])
+    return row[: CHECK.start] + check(row, len(head)).to_bytes(4, "little") + row[CHECK.stop :]
 
 
 def unpack_row(layout: Layout, row: bytes) -> dict[str, Value]:
@@ -74,7 +77,7 @@ def unpack_row(layout: Layout, row: bytes) -> dict[str, Value]:
         CorruptRow: the bytes are not a row of this layout.
     """
     try:
-        head, _, _, bitmap, *rest = layout.struct.unpack_from(row)
+        head, _, _, _, bitmap, *rest = layout.struct.unpack_from(row)
     except struct.error as error:
         raise CorruptRow("a stored row is cut short") from error
     first_end = len(rest) - len(layout.variable)
@@ -82,6 +85,8 @@ def unpack_row(layout: Layout, row: bytes) -> dict[str, Value]:
     payload = row[layout.struct.size :]
     if head != layout.head or ends != sorted(ends) or ends[-1] != len(payload):
         raise CorruptRow("a stored row has not the length that it says")
+    if not is_sound(row, layout.struct.size):
+        raise CorruptRow("a stored row has not the checksum that it carries")
     nulls = int.from_bytes(bitmap, "little")
     scalars = zip((*layout.floats, *layout.fixed), rest, strict=False)
     content: dict[int, Any] = dict(scalars)

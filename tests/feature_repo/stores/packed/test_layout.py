@@ -19,18 +19,20 @@ def test_float32_columns_lie_side_by_side_and_the_rest_in_schema_order() -> None
     layout = _layout(a=Float32, s=String, b=Int64, c=Float32, d=Bool, l=Array(Int64))
     assert layout.dtype.fields is not None
     offsets = {name: offset for name, (_, offset, *_) in layout.dtype.fields.items()}
-    # 24 bytes of head and times, one of nulls, two floats, an int64, a bool, the ends of two columns
+    # 28 bytes of head, times and checksum, nulls padded to make the whole a multiple of four, two floats, an
+    # int64, a bool, the ends of two columns
     assert offsets == {
         "head": 0,
         "event": 8,
         "created": 16,
-        "nulls": 24,
-        "floats": 25,
-        "2": 33,
-        "4": 41,
-        "ends": 42,
+        "check": 24,
+        "nulls": 28,
+        "floats": 31,
+        "2": 39,
+        "4": 47,
+        "ends": 48,
     }
-    assert layout.dtype.itemsize == layout.struct.size == 50
+    assert layout.dtype.itemsize == layout.struct.size == 56
     assert layout.floats == (0, 3)
     assert layout.variable == (1, 5)
 

@@ -220,22 +220,25 @@ def test_a_damaged_row_is_nan_and_the_read_goes_on(
     view = feature_view("users", fields)
     store = _store(tmp_path, online, view, FeatureService(name="s", features=[view[["a"]]]))
     values = _message({"a": 1.0, "b": 2.0, "text": "héllo"})
-    for n in range(5):
+    for n in range(6):
         write(store, view, entity_key(user_id=n), {k: values[k] for k in fields}, NOW)
     online_store = store._get_provider().online_store
     assert isinstance(online_store, PackedOnlineStore)
     backend = online_store.backend(store.config)
     places = [
-        key_bytes(row_prefix(PROJECT, "users", ["user_id"]), "users", entity_key(user_id=n)) for n in range(5)
+        key_bytes(row_prefix(PROJECT, "users", ["user_id"]), "users", entity_key(user_id=n)) for n in range(6)
     ]
     rows = backend.read(places)
-    for place, row, damage in zip(places, rows, (0, 1, 2, 3), strict=False):
+    for place, row, damage in zip(places, rows, (0, 1, 2, 3, 4), strict=False):
         assert row is not None
-        backend.put(place, (row[:20], row + b"x", b"\x63" + row[1:], row[:-1])[damage])
-    matrix = MatrixReader.of_store(store, "s").read({}, np.arange(5), "user_id", NOW)
-    np.testing.assert_array_equal(matrix.values[:, 0], [np.nan] * 4 + [1])
-    assert matrix.counts == {"users": RowCounts(asked=5, corrupt=4)}
-    assert "feature view users: 4 stored rows are damaged" in caplog.text
+        backend.put(
+            place,
+            (row[:20], row + b"x", b"\x63" + row[1:], row[:-1], row[:-1] + bytes([row[-1] ^ 8]))[damage],
+        )
+    matrix = MatrixReader.of_store(store, "s").read({}, np.arange(6), "user_id", NOW)
+    np.testing.assert_array_equal(matrix.values[:, 0], [np.nan] * 5 + [1])
+    assert matrix.counts == {"users": RowCounts(asked=6, corrupt=5)}
+    assert "feature view users: 5 stored rows are damaged" in caplog.text
 
 
 def test_lists_of_one_key(tmp_path: Path, online: dict[str, Any]) -> None:

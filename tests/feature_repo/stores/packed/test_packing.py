@@ -1,7 +1,9 @@
 """Rows between Feast's messages and bytes."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zlib import crc32
 
+import numpy as np
 import pytest
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Float32, Int64, String
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.stores.errors import CorruptRow, ValueMismatch
+from feature_repo.stores.packed.checksum import check, checks
 from feature_repo.stores.packed.layout import NO_TIME, layout_of
 from feature_repo.stores.packed.packing import instant, microseconds, pack_row, row_head, unpack_row
 from tests.feature_repo.stores.packed.feast_values import FIELDS, rows, same
@@ -52,10 +55,30 @@ def test_a_cut_or_lengthened_row_is_found_out(data: st.DataObject) -> None:
             unpack_row(SMALL, damaged)
 
 
+@given(st.data())
+def test_any_bit_that_turns_is_found_out(data: st.DataObject) -> None:
+    row = pack_row(SMALL, "small", {"a": Value(float_val=1.5), "s": Value(string_val="hello")}, DAY, DAY)
+    bit = data.draw(st.integers(0, 8 * len(row) - 1))
+    damaged = bytearray(row)
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(CorruptRow, match="a stored row"):
+        unpack_row(SMALL, bytes(damaged))
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), max_size=9), st.data())
+def test_many_checksums_are_those_of_single_rows(fixed: list[bytes], data: st.DataObject) -> None:
+    tails = [data.draw(st.binary(max_size=5)) for _ in fixed]
+    table = np.frombuffer(b"".join(fixed), "V32")
+    ours = checks(table, np.array([crc32(tail) for tail in tails], np.uint32))
+    assert ours.tolist() == [check(row + tail, 32) for row, tail in zip(fixed, tails, strict=True)]
+    assert checks(table).tolist() == [check(row, 32) for row in fixed]
+
+
 def test_text_that_is_not_utf8_is_found_out() -> None:
-    row = pack_row(SMALL, "small", {"s": Value(string_val="abc")}, DAY, DAY)
+    row = pack_row(SMALL, "small", {"s": Value(string_val="abc")}, DAY, DAY).replace(b"abc", b"\xff\xff\xff")
+    row = row[:24] + check(row, SMALL.dtype.itemsize).to_bytes(4, "little") + row[28:]
     with pytest.raises(CorruptRow, match="the stored s of a row is damaged"):
-        unpack_row(SMALL, row.replace(b"abc", b"\xff\xff\xff"))
+        unpack_row(SMALL, row)
 
 
 def test_a_value_of_another_type_is_refused_by_view_and_field() -> None:
