@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 from feast import Entity, FeatureService, FeatureView
 
 from feature_repo.errors import RecommendError
+from feature_repo.experiment import Experiment
+from feature_repo.exploration import Exploration
 
 EVENT_TIMESTAMP = "event_timestamp"
 
@@ -60,6 +63,9 @@ class Recommender:
         heuristic: Hand-tuned weights of day one, by feature name (``view__feature``).
         outcome: What success is.
         context: Names of the request-time numbers that a caller may send along.
+        alike_by: Features by which two candidates are alike, for requests that ask for diversity.
+        exploration: The policy outside experiments; none shows the ranker's own order.
+        experiments: At most one of them runs at an instant.
     """
 
     name: str
@@ -73,6 +79,9 @@ class Recommender:
     heuristic: Mapping[str, float]
     outcome: Outcome
     context: tuple[str, ...] = field(default=())
+    alike_by: tuple[str, ...] = ()
+    exploration: Exploration | None = None
+    experiments: tuple[Experiment, ...] = ()
 
     def __post_init__(self) -> None:
         columns = {f.name for f in self.candidates.features}
@@ -86,6 +95,20 @@ class Recommender:
                 f"recommender {self.name}: the heuristic weighs {', '.join(unknown)}, which is no feature of it; "
                 f"its features are {', '.join(self.feature_names)}"
             )
+        if unknown := [name for name in self.alike_by if name not in self.feature_names]:
+            raise RecommendError(
+                f"recommender {self.name}: alike_by names {', '.join(unknown)}, which is no feature of it; "
+                f"its features are {', '.join(self.feature_names)}"
+            )
+        for one, other in pairwise(sorted(self.experiments, key=lambda e: e.starts)):
+            if other.starts < one.ends:
+                raise RecommendError(
+                    f"recommender {self.name}: experiments {one.name} and {other.name} overlap; end one before the other"
+                )
+
+    def experiment(self, instant: datetime) -> Experiment | None:
+        """The experiment that runs at ``instant``."""
+        return next((e for e in self.experiments if e.runs(instant)), None)
 
     @property
     def query_key(self) -> str:

@@ -1,7 +1,7 @@
 """A declaration is checked where it is written, and its hash changes with what the ranker's columns mean."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Array, Float32, Float64, Int64
 
 from feature_repo.errors import RecommendError
+from feature_repo.experiment import Experiment, Variant
 from feature_repo.recommender import CandidateSource, Outcome, Recommender
 
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, tags={"identity": "user"})
@@ -132,3 +133,23 @@ def test_the_feature_service_has_the_rankers_columns_in_their_order() -> None:
     names = [f"{p.name_to_use()}__{f.name}" for p in service.feature_view_projections for f in p.features]
     assert service.name == "tonight"
     assert tuple(names) == declared.feature_names
+
+
+def test_likeness_is_by_features_of_the_recommender() -> None:
+    assert declare(alike_by=("film_activity__age_days",)).alike_by == ("film_activity__age_days",)
+    with pytest.raises(RecommendError, match="alike_by names genre.*its features are film_activity__views_7d"):
+        declare(alike_by=("genre",))
+
+
+def test_one_experiment_runs_at_an_instant() -> None:
+    start = datetime(2025, 8, 1, tzinfo=UTC)
+    arms = (Variant("a", 1), Variant("b", 1))
+    first = Experiment("first", arms, start, start + DAY)
+    second = Experiment("second", arms, start + DAY, start + 2 * DAY)
+    found = declare(experiments=(second, first))
+    assert found.experiment(start) == first
+    assert found.experiment(start + DAY) == second
+    assert found.experiment(start + 2 * DAY) is None
+    early = Experiment("second", arms, start + DAY / 2, start + 2 * DAY)
+    with pytest.raises(RecommendError, match="experiments first and second overlap"):
+        declare(experiments=(first, early))
