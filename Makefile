@@ -44,7 +44,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 lock: setup  ## resolve again; the file holds no address
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev --extra cluster \
 		--custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
 
 clean:  ## what was built; state under data/ stays

@@ -24,6 +24,7 @@ from rich.progress import (
 
 from feature_repo.clock import default_as_of, midnight, parse_instant
 from feature_repo.errors import RecommendError
+from serving import keys_cli
 
 # What a library will change one day is nothing that its users' users can mend.
 warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -40,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(keys_cli.app, name="keys")
 console = Console()
 
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to run as of, in UTC. [default: now]")]
@@ -230,8 +232,13 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the HTTP API: the same as `bentoml serve serving.service:Recommend`."""
+    from feature_repo.home import keys_path
+    from serving import keys
+
     if as_of is not None:
         os.environ["RECOMMEND_AS_OF"] = parse_instant(as_of).isoformat()
+    if host not in ("127.0.0.1", "::1", "localhost") and keys.read(keys_path()) is None:
+        console.print(f"[yellow]{keys.KEYLESS}[/yellow]", highlight=False, soft_wrap=True)
     bentoml = Path(sys.executable).with_name("bentoml")
     command = [str(bentoml), "serve", "serving.service:Recommend", "--host", host, "--port", str(port)]
     os.chdir(Path(__file__).resolve().parent)

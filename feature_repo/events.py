@@ -136,4 +136,21 @@ OUTCOMES = EventTable(
     key=("event_id",),
 )
 
-PLATFORM_TABLES = (IMPRESSIONS, OUTCOMES)
+UNATTRIBUTED_OUTCOMES = EventTable(
+    name="unattributed_outcomes",
+    columns=(
+        Column("event_id", ID, "keyed hash of the caller's event id; a repeat is a duplicate"),
+        Column("request_id", ID, "the answer that it names"),
+        Column("recommender", pa.string(), "the recommender's name, where one here answered", optional=True),
+        Column("candidate_id", ID, "the item acted on, where its recommender is known", optional=True),
+        Column("outcome", pa.string(), "what was done, e.g. join"),
+        Column(
+            "reason",
+            pa.string(),
+            "why it belongs to no impression: unknown_request, or late (after the recommender's window)",
+        ),
+    ),
+    key=("event_id",),
+)
+
+PLATFORM_TABLES = (IMPRESSIONS, OUTCOMES, UNATTRIBUTED_OUTCOMES)

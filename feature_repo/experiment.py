@@ -28,6 +28,10 @@ class Variant:
     exploration: Exploration | None = None
 
 
+OUTSIDE = Variant(CHAMPION, 1.0)
+"""The variant of an answer that belongs to no experiment."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """Variants that are compared.

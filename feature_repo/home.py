@@ -17,6 +17,11 @@ def vault_path() -> Path:
     return home() / "vault.sqlite"
 
 
+def keys_path() -> Path:
+    """The API keys, hashed; see ``serving.keys``."""
+    return home() / "api_keys.json"
+
+
 def events_path() -> Path:
     """Event tables: ``<table>/day=YYYY-MM-DD/*.parquet``."""
     return home() / "events"

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 
 from feast import Entity, FeatureService, FeatureView
@@ -135,7 +136,7 @@ class Recommender:
         """The list column of the ``popular`` view."""
         return str(self.popular.features[0].name)
 
-    @property
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """Columns of the ranker's matrix, in order: ``view__feature``."""
         return tuple(
@@ -144,7 +145,7 @@ class Recommender:
             for f in view.projection.features
         )
 
-    @property
+    @cached_property
     def definition_hash(self) -> str:
         """Hash of what the ranker's columns mean: names, order, types, keys, TTLs. A bundle keeps it."""
         meaning = [

@@ -1,7 +1,7 @@
 """The HTTP routes under ``/v1``: bytes in, an answer or a problem out."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,7 +21,9 @@ from serving.openapi import document
 from serving.problems import Problem
 
 if TYPE_CHECKING:
+    from serving.authentication import Caller, Gate
     from serving.engine import Engine
+    from serving.keys import Scope as KeyScope
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -37,6 +39,8 @@ class Api:
 
     engine: "Engine"
     """Set when the service starts, before the first request."""
+    gate: "Gate"
+    """Likewise."""
 
     def __init__(self) -> None:
         """Lay out the routes."""
@@ -44,9 +48,10 @@ class Api:
         self._turn = CapacityLimiter(1)
         self._app = Starlette(
             routes=[
-                Route("/recommend", self._recommend, methods=["POST"]),
-                Route("/outcomes", self._outcomes, methods=["POST"]),
-                Route("/recommenders", self._recommenders, methods=["GET"]),
+                Route("/recommend", self._for("recommend", self._recommend), methods=["POST"]),
+                Route("/outcomes", self._for("outcomes", self._outcomes), methods=["POST"]),
+                Route("/recommenders", self._for("recommend", self._recommenders), methods=["GET"]),
+                Route("/health", self._for("admin", self._health), methods=["GET"]),
                 Route("/openapi.json", self._document, methods=["GET"]),
             ],
             exception_handlers={Problem: _problem, HTTPException: _http_problem},
@@ -56,16 +61,32 @@ class Api:
         """See the ASGI specification."""
         await self._app(scope, receive, send)
 
-    async def _recommend(self, request: Request) -> Response:
+    def _for(
+        self, scope: "KeyScope", answer: Callable[[Request, "Caller"], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """The route for those callers whose key has the scope; their body is not read before that is known."""
+
+        async def route(request: Request) -> Response:
+            return await answer(request, self.gate.admit(request.scope, scope))
+
+        return route
+
+    async def _recommend(self, request: Request, caller: "Caller") -> Response:
         wanted = parse(RecommendRequest, await _body(request))
-        return _json(await self._in_turn(lambda: self.engine.recommend(wanted)))
+        answer = _json(await self._in_turn(lambda: self.engine.recommend(wanted, caller)))
+        await self.engine.logged()
+        return answer
 
-    async def _outcomes(self, request: Request) -> Response:
+    async def _outcomes(self, request: Request, caller: "Caller") -> Response:
         events = parse(OutcomesRequest, await _body(request))
-        return _json(await self._in_turn(lambda: self.engine.record(events)))
+        recording = await self._in_turn(lambda: self.engine.record(events, caller))
+        return _json(await self.engine.acknowledge(recording))
 
-    async def _recommenders(self, request: Request) -> Response:
+    async def _recommenders(self, request: Request, caller: "Caller") -> Response:
         return _json(self.engine.describe())
+
+    async def _health(self, request: Request, caller: "Caller") -> Response:
+        return _json(self.engine.health())
 
     async def _document(self, request: Request) -> Response:
         return JSONResponse(self._openapi)

@@ -1,9 +1,26 @@
 """Which variant a unit belongs to: the same one for as long as the experiment has its name and weights."""
 
+from dataclasses import replace
+from datetime import datetime
 from hashlib import blake2b
 from itertools import accumulate
 
-from feature_repo.experiment import Experiment, Variant
+from feature_repo.experiment import OUTSIDE, Experiment, Variant
+from feature_repo.identity import UNKNOWN
+from feature_repo.recommender import Recommender
+
+
+def assigned(recommender: Recommender, unit: int, instant: datetime) -> tuple[str | None, Variant]:
+    """The running experiment's name and the unit's variant in it; outside one, the champion under the declared policy.
+
+    A unit that is unknown here, a stranger, takes part in no experiment: it could not be told from another.
+    """
+    experiment = recommender.experiment(instant)
+    if experiment is None or unit == UNKNOWN:
+        return None, OUTSIDE if recommender.exploration is None else replace(
+            OUTSIDE, exploration=recommender.exploration
+        )
+    return experiment.name, assign(experiment, unit)
 
 
 def assign(experiment: Experiment, unit: int) -> Variant:

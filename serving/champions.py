@@ -5,10 +5,12 @@ import threading
 from collections.abc import Mapping
 
 from feature_repo.errors import RecommendError
+from feature_repo.experiment import CHAMPION, Variant
 from feature_repo.recommender import Recommender
-from serving.scorer import Scorer, declared_heuristic, promoted
+from serving.scorer import DECLARED, Scorer, declared_heuristic, promoted
 from training import bundle
-from training.champion import champion, champion_path
+from training.bundle import Bundle
+from training.champion import champion, champion_path, resolve
 
 POLL_SECONDS = 1.0
 
@@ -27,6 +29,8 @@ class Champions:
         """Load what is promoted now."""
         self._recommenders = recommenders
         self._scorers = {name: declared_heuristic(r) for name, r in recommenders.items()}
+        self._arms: dict[tuple[str, str], Scorer] = {}
+        self._missing: set[tuple[str, str, int | None]] = set()
         self._seen: dict[str, int | None] = {}
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="champions", daemon=True)
@@ -53,8 +57,18 @@ class Champions:
         """What serves the recommender now."""
         return self._scorers[name]
 
+    def serving(self, name: str, variant: Variant) -> tuple[Scorer, bool]:
+        """What serves a variant of the recommender now, and whether that is what the variant names.
+
+        Where it could not be loaded, the champion stands in.
+        """
+        if variant.version == CHAMPION:
+            return self.current(name), True
+        arm = self._arms.get((name, variant.version))
+        return (self.current(name), False) if arm is None else (arm, True)
+
     def refresh(self) -> None:
-        """Swap in every promotion since the last look."""
+        """Swap in every promotion since the last look, and load what experiments name and is not loaded yet."""
         for name, recommender in self._recommenders.items():
             changed = _modified(name)
             if changed == self._seen.get(name):
@@ -68,6 +82,34 @@ class Champions:
                 continue
             self._scorers[name] = scorer
             logger.info("%s is served by %s (%s)", name, scorer.model_version, scorer.rung)
+        for name, recommender in self._recommenders.items():
+            for version in {v.version for e in recommender.experiments for v in e.variants} - {CHAMPION}:
+                if (name, version) not in self._arms and (
+                    name,
+                    version,
+                    self._seen[name],
+                ) not in self._missing:
+                    self._load_arm(recommender, version)
+
+    def _load_arm(self, recommender: Recommender, version: str) -> None:
+        try:
+            stored = resolve(recommender.name, version)
+            scorer = (
+                declared_heuristic(recommender)
+                if version == DECLARED
+                else promoted(_bundle(recommender, stored), None)
+            )
+        except Exception as error:
+            # Looked for again after the next promotion: until then it would fail as it did now.
+            self._missing.add((recommender.name, version, self._seen[recommender.name]))
+            logger.error(
+                "an experiment on %s names %s: %s; its champion stands in",
+                recommender.name,
+                version,
+                _reason(error),
+            )
+            return
+        self._arms[recommender.name, version] = scorer
 
     def _poll(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
@@ -78,13 +120,17 @@ def _load(recommender: Recommender) -> Scorer:
     chosen = champion(recommender.name)
     if chosen is None:
         return declared_heuristic(recommender)
-    loaded = bundle.load(recommender.name, chosen.version)
+    return promoted(_bundle(recommender, chosen.version), chosen.promoted_at)
+
+
+def _bundle(recommender: Recommender, version: str) -> Bundle:
+    loaded = bundle.load(recommender.name, version)
     if loaded.card.feature_service_hash != recommender.definition_hash:
         raise RecommendError(
             f"{loaded.card.tag} was trained on other features than {recommender.name} declares: "
             "refused; train again, then promote"
         )
-    return promoted(loaded, chosen.promoted_at)
+    return loaded
 
 
 def _modified(name: str) -> int | None:

@@ -1,12 +1,13 @@
 """What goes over HTTP: the requests and answers of ``/v1``, with their bounds. The one source of the OpenAPI document."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from feature_repo.clock import EARLIEST, now, parse_instant
 from feature_repo.errors import RecommendError
+from serving import request_id
 
 MAX_ID, MAX_LIMIT, MAX_BATCH = 256, 100, 1000
 
@@ -40,6 +41,22 @@ class _Tenanted(_Strict):
     )
 
 
+class Candidates(_Strict):
+    """Candidates of the caller's own."""
+
+    ids: list[RawId] = Field(
+        min_length=1,
+        max_length=MAX_BATCH,
+        description="Your ids; unknown ones are left out",
+        examples=[["C3", "C9"]],
+    )
+    mode: Literal["instead", "also"] = Field(
+        default="instead",
+        description="Whether they stand instead of the sources' candidates or beside them",
+        examples=["also"],
+    )
+
+
 class RecommendRequest(_Tenanted):
     """Who asks for what."""
 
@@ -60,6 +77,42 @@ class RecommendRequest(_Tenanted):
         max_length=MAX_BATCH,
         description="Your ids of candidates that must not be answered",
         examples=[["C3", "C9"]],
+    )
+    candidates: Candidates | None = Field(
+        default=None,
+        description="Candidates of your own, to be ranked instead of the sources' or beside them",
+        examples=[{"ids": ["C3", "C9"], "mode": "also"}],
+    )
+    filter: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="Holds for every answered item: comparisons of served features with and, or, not; "
+        "`is_missing(name)` where there is no value",
+        examples=["channel_activity__members > 3 and not is_missing(channel_activity__messages_7d)"],
+    )
+    boost: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="Added to each item's score: arithmetic on served features",
+        examples=["0.1 * log1p(channel_activity__newcomers_30d)"],
+    )
+    diversity: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="How much likeness to the items above counts against an item, by the features that the recommender "
+        "declares: 0 ranks by score alone, 1 by unlikeness alone",
+        examples=[0.3],
+    )
+    caps: dict[Annotated[str, Field(max_length=MAX_ID)], Annotated[int, Field(ge=1, le=MAX_LIMIT)]] = Field(
+        default={},
+        max_length=8,
+        description="How many items may share a value of an attribute: `source` (the first that named an item) or a "
+        "served feature",
+        examples=[{"source": 5}],
+    )
+    dry_run: bool = Field(
+        default=False, description="Answer, and log nothing: for trying things out", examples=[False]
     )
     context: dict[Annotated[str, Field(max_length=MAX_ID)], FiniteFloat] = Field(
         default={},
@@ -82,8 +135,14 @@ class Item(BaseModel):
     score: float = Field(
         description="What the items are sorted by; compares only within one answer", examples=[2.75]
     )
+    propensity: float = Field(
+        description="The probability that this very item stands at this rank, over all answers that the policy could "
+        "have drawn; 1 where nothing is explored",
+        examples=[1.0],
+    )
     sources: list[str] = Field(
-        description="The candidate sources that named it", examples=[["by_comembership", "by_popularity"]]
+        description="The candidate sources that named it; `caller` for one of your own",
+        examples=[["by_comembership", "by_popularity"]],
     )
 
 
@@ -91,9 +150,9 @@ class RecommendResponse(BaseModel):
     """A ranked list, and what ranked it."""
 
     request_id: str = Field(
-        description="Send it back with outcomes: 16 hexadecimal digits",
-        examples=["3f0a9c51d2e87b46"],
-        pattern="^[0-7][0-9a-f]{15}$",
+        description="Send it back with outcomes: 25 hexadecimal digits",
+        examples=["3f0a9c51d2e87b460688c9f40"],
+        pattern=request_id.PATTERN,
     )
     recommender: str = Field(description="As asked for", examples=["channel_browser"])
     model_version: str = Field(
@@ -104,9 +163,24 @@ class RecommendResponse(BaseModel):
     rung: str = Field(
         description="What ranked: heuristic, logistic, lightgbm, xgboost or popularity", examples=["lightgbm"]
     )
+    experiment: str | None = Field(
+        description="The experiment that the answer belongs to", examples=["explore_a_little"]
+    )
+    variant: str = Field(
+        description="The arm of the experiment; `champion` outside one", examples=["champion"]
+    )
     degraded: bool = Field(
         description="Whether a part behind was down, so that this is less than the best answer",
         examples=[False],
+    )
+    warnings: list[str] = Field(
+        description="Codes of what the caller may want to know: `nothing-known` (about who asks: the popular list), "
+        "`ranking-failed`, `naming-failed`, `unknown-candidates`, `unverified-filter`, `variant-unavailable`",
+        examples=[["unknown-candidates"]],
+    )
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds that each stage took",
+        examples=[{"retrieve": 0.1, "hydrate": 0.6, "score": 0.9}],
     )
     items: list[Item] = Field(description="Best first; may be shorter than `limit`, or empty")
 
@@ -119,13 +193,14 @@ class OutcomeEvent(_Strict):
     )
     request_id: str = Field(
         description="The answer that the item was part of",
-        examples=["3f0a9c51d2e87b46"],
+        examples=["3f0a9c51d2e87b460688c9f40"],
         max_length=MAX_ID,
-        json_schema_extra={"pattern": "^[0-7][0-9a-f]{15}$"},
+        json_schema_extra={"pattern": request_id.PATTERN},
     )
     id: RawId = Field(description="Your id of the item acted on", examples=["C42"])
     outcome: str = Field(
-        description="What was done: the recommender's outcome or another word of yours",
+        description="What was done: the recommender's outcome, `seen` for an item that came into view, or another "
+        "word of yours",
         examples=["join"],
         pattern="^[a-z][a-z0-9_]{0,63}$",
     )
@@ -145,14 +220,55 @@ class OutcomesRequest(_Tenanted):
 
 
 class OutcomesResponse(BaseModel):
-    """What became of the batch; the four add up to its size."""
+    """What became of the batch; the five add up to its size."""
 
-    accepted: int = Field(description="Written to the log", examples=[1])
-    duplicates: int = Field(description="Seen before by their event id, and not written again", examples=[0])
-    unknown: int = Field(
-        description="Well-formed, but with a request id of no recommender here; not written", examples=[0]
+    accepted: int = Field(description="In the log, on the disk", examples=[1])
+    duplicates: int = Field(
+        description="Logged before under the same event id, and not logged again", examples=[0]
     )
-    dropped: int = Field(description="Not written, as the log was full: send them again later", examples=[0])
+    late: int = Field(
+        description="Of a time after the recommender's window, counted from the answer; stored apart",
+        examples=[0],
+    )
+    unknown: int = Field(
+        description="Well-formed, but with a request id of no recommender here; stored apart", examples=[0]
+    )
+    dropped: int = Field(
+        description="Not stored, as the log's disk is full or hangs: send them again later, under the same "
+        "event id",
+        examples=[0],
+    )
+
+
+class PartHealth(BaseModel):
+    """One part that the answers lean on."""
+
+    part: str = Field(description="Which", examples=["the event log"])
+    state: Literal["working", "failing"] = Field(description="How its latest use went", examples=["failing"])
+    since: datetime = Field(
+        description="Since when it is in that state", examples=[datetime(2025, 8, 1, tzinfo=UTC)]
+    )
+    detail: str | None = Field(
+        description="Why it fails", examples=["OSError: [Errno 28] No space left on device"]
+    )
+
+
+class HealthResponse(BaseModel):
+    """How the worker that answered is; it answers requests in any case."""
+
+    ready: bool = Field(
+        description="Whether every part works; else answers may be degraded, or rows unlogged",
+        examples=[False],
+    )
+    parts: list[PartHealth] = Field(description="All that were used since the start, by name")
+    unlogged_rows: int = Field(
+        description="Rows of impressions and outcomes given up since the start, as the disk did not take them",
+        examples=[0],
+    )
+    waiting_rows: int = Field(
+        description="Rows that the disk has not taken yet; they are kept in memory and tried again",
+        examples=[30],
+    )
 
 
 class RecommenderDescription(BaseModel):

@@ -4,12 +4,15 @@ import logging
 
 from feature_repo.catalog import recommenders
 from feature_repo.clock import default_as_of
+from feature_repo.experiment import CHAMPION
 from feature_repo.home import log_path, vault_path
 from feature_repo.identity import Vault
 from serving import request_id
 from serving.admission import admit, declared
+from serving.authentication import Caller
 from serving.champions import Champions
 from serving.contract import (
+    HealthResponse,
     Item,
     OutcomesRequest,
     OutcomesResponse,
@@ -21,8 +24,9 @@ from serving.contract import (
 from serving.draft import Draft
 from serving.event_log import EventLog
 from serving.faults import Faults
+from serving.health import health
 from serving.metrics import REQUESTS, STAGE_SECONDS
-from serving.outcomes import Outcomes
+from serving.outcomes import Outcomes, Recording
 from serving.pipeline import Pipeline
 from serving.popularity import POPULARITY, PopularLists
 from serving.problems import Problem
@@ -58,19 +62,31 @@ class Engine:
         self._log.close()
         self._vault.close()
 
-    def recommend(self, request: RecommendRequest) -> RecommendResponse:
+    def recommend(self, request: RecommendRequest, caller: Caller) -> RecommendResponse:
         """Answer a request.
 
         Raises:
             Problem: the caller must change the request.
         """
-        answer = self._answer(request)
+        answer = self._answer(request, caller)
         REQUESTS.labels(answer.recommender, answer.rung, str(answer.degraded).lower()).inc()
         return answer
 
-    def record(self, request: OutcomesRequest) -> OutcomesResponse:
+    async def logged(self) -> None:
+        """Wait, within the log's budget, until the answers so far are in the log. See `EventLog.settled`."""
+        await self._log.settled()
+
+    def record(self, request: OutcomesRequest, caller: Caller) -> Recording:
         """Log outcomes. See `Outcomes.record`."""
-        return self._outcomes.record(request)
+        return self._outcomes.record(request, caller)
+
+    async def acknowledge(self, recording: Recording) -> OutcomesResponse:
+        """What became of the outcomes, once it is on the disk."""
+        return await recording.response(self._log)
+
+    def health(self) -> HealthResponse:
+        """How this worker is."""
+        return health(self._faults, self._log)
 
     def describe(self) -> RecommendersResponse:
         """The declared recommenders and what serves each."""
@@ -93,10 +109,10 @@ class Engine:
             ]
         )
 
-    def _answer(self, request: RecommendRequest) -> RecommendResponse:
+    def _answer(self, request: RecommendRequest, caller: Caller) -> RecommendResponse:
         try:
             with STAGE_SECONDS.labels("admit").time():
-                draft = admit(self._recommenders, self._champions, self._vault, request)
+                draft = admit(self._recommenders, self._champions, self._vault, request, caller)
         except Problem:
             raise
         except Exception as error:
@@ -122,13 +138,23 @@ class Engine:
 
 def _response(draft: Draft) -> RecommendResponse:
     return RecommendResponse(
-        request_id=request_id.text(draft.request_id),
+        request_id=request_id.text(draft.request_id, draft.instant),
         recommender=draft.recommender.name,
         model_version=draft.model_version,
         rung=draft.rung,
+        experiment=draft.experiment,
+        variant=draft.variant.name,
         degraded=draft.degraded,
+        warnings=list(draft.warnings),
+        timings_ms={stage: round(seconds * 1000, 3) for stage, seconds in draft.timings.items()},
         items=[
-            Item(id=raw, rank=n + 1, score=float(draft.scores[n]), sources=list(draft.candidates.sources[n]))
+            Item(
+                id=raw,
+                rank=n + 1,
+                score=float(draft.scores[n]),
+                propensity=float(draft.propensities[n]),
+                sources=list(draft.candidates.sources[n]),
+            )
             for n, raw in enumerate(draft.names)
         ],
     )
@@ -136,10 +162,14 @@ def _response(draft: Draft) -> RecommendResponse:
 
 def _empty(recommender: str, model_version: str) -> RecommendResponse:
     return RecommendResponse(
-        request_id=request_id.text(request_id.new(recommender)),
+        request_id=request_id.text(request_id.new(recommender), default_as_of()),
         recommender=recommender,
         model_version=model_version,
         rung=POPULARITY,
+        experiment=None,
+        variant=CHAMPION,
         degraded=True,
+        warnings=["ranking-failed"],
+        timings_ms={},
         items=[],
     )

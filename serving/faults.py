@@ -3,18 +3,36 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 
+from feature_repo.clock import now
 from feature_repo.errors import RecommendError
 
 logger = logging.getLogger("bentoml.recommend")
 
 
+@dataclass(frozen=True)
+class Part:
+    """How one part is.
+
+    Args:
+        name: Which.
+        since: Since when, in UTC.
+        defect: Why it fails, in one line; None while it works.
+    """
+
+    name: str
+    since: datetime
+    defect: str | None
+
+
 class Faults:
-    """Parts that are down, so that a thousand failing requests do not write a thousand lines."""
+    """Parts that are down, so that a thousand failing requests do not write a thousand lines. For any threads."""
 
     def __init__(self) -> None:
         """All is well."""
-        self._broken: dict[str, str] = {}
+        self._parts: dict[str, Part] = {}
 
     @contextmanager
     def watch(self, part: str) -> Iterator[None]:
@@ -31,11 +49,24 @@ class Faults:
         reason = (
             str(error) if isinstance(error, RecommendError) else f"{type(error).__name__}: {error}"
         ).splitlines()[0]
-        if self._broken.get(part) != reason:
-            self._broken[part] = reason
-            logger.error("%s failed: %s", part, reason)
+        known = self._parts.get(part)
+        if known is None or known.defect is None:
+            self._parts[part] = Part(part, now(), reason)
+        elif known.defect != reason:
+            self._parts[part] = Part(part, known.since, reason)
+        else:
+            return
+        logger.error("%s failed: %s", part, reason)
 
     def working(self, part: str) -> None:
         """Say that ``part`` works again, if it did not."""
-        if self._broken.pop(part, None) is not None:
+        known = self._parts.get(part)
+        if known is not None and known.defect is None:
+            return
+        self._parts[part] = Part(part, now(), None)
+        if known is not None:
             logger.warning("%s works again", part)
+
+    def parts(self) -> list[Part]:
+        """Every part that was reported on, by name."""
+        return sorted(self._parts.copy().values(), key=lambda part: part.name)

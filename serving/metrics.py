@@ -22,7 +22,14 @@ FEATURE_ROWS = Counter(
 )
 LOG_ROWS = Counter(
     "recommend_log_rows_total",
-    "Rows offered to the event log: written, dropped as the queue was full, or failed to be written",
+    "Rows offered to the event log: written, of these late (after the answer), or dropped as the disk did not take "
+    "them",
     ["table", "result"],
+)
+LOG_TORN_BYTES = Counter(
+    "recommend_log_torn_bytes_total", "Bytes of writes that a crash cut, left out when the log was recovered"
+)
+REFUSALS = Counter(
+    "recommend_refusals_total", "Requests of callers who were turned away, by the kind of problem", ["kind"]
 )
 OUTCOME_EVENTS = Counter("recommend_outcomes_total", "Events of /v1/outcomes", ["result"])

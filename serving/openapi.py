@@ -7,12 +7,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving.contract import (
+    HealthResponse,
     OutcomesRequest,
     OutcomesResponse,
     RecommendersResponse,
     RecommendRequest,
     RecommendResponse,
 )
+from serving.keys import Scope
+from serving.openapi_security import SECURITY_SCHEMES, secured
 from serving.problems import MEDIA_TYPE, ProblemDetails
 
 Document = dict[str, Any]
@@ -30,7 +33,7 @@ def document(version: str) -> Document:
     """The whole document."""
     requests, answers = (
         (RecommendRequest, OutcomesRequest),
-        (RecommendResponse, OutcomesResponse, RecommendersResponse, ProblemDetails),
+        (RecommendResponse, OutcomesResponse, RecommendersResponse, HealthResponse, ProblemDetails),
     )
     _, schemas = models_json_schema(
         [*((m, "validation") for m in requests), *((m, "serialization") for m in answers)],
@@ -53,6 +56,7 @@ def document(version: str) -> Document:
                     RecommendRequest,
                     RecommendResponse,
                     _PROBLEMS,
+                    "recommend",
                 )
             },
             "/outcomes": {
@@ -62,15 +66,31 @@ def document(version: str) -> Document:
                     OutcomesRequest,
                     OutcomesResponse,
                     {k: v for k, v in _PROBLEMS.items() if k != 404},
+                    "outcomes",
                 )
             },
             "/recommenders": {
                 "get": _operation(
-                    "list_recommenders", "List what can be asked for", None, RecommendersResponse, {}
+                    "list_recommenders",
+                    "List what can be asked for",
+                    None,
+                    RecommendersResponse,
+                    {},
+                    "recommend",
+                )
+            },
+            "/health": {
+                "get": _operation(
+                    "tell_health",
+                    "Tell which parts work and what was logged",
+                    None,
+                    HealthResponse,
+                    {},
+                    "admin",
                 )
             },
         },
-        "components": {"schemas": schemas["$defs"]},
+        "components": {"schemas": schemas["$defs"], "securitySchemes": SECURITY_SCHEMES},
     }
 
 
@@ -80,6 +100,7 @@ def _operation(
     request: type[BaseModel] | None,
     answer: type[BaseModel],
     problems: Mapping[int, str],
+    scope: Scope,
 ) -> Document:
     operation: Document = {
         "operationId": name,
@@ -92,7 +113,7 @@ def _operation(
     }
     if request is not None:
         operation["requestBody"] = {"required": True, "content": _content("application/json", request)}
-    return operation
+    return secured(operation, scope)
 
 
 def _content(media_type: str, model: type[BaseModel]) -> Document:

@@ -1,21 +1,26 @@
-"""One answer, as a list of small stages: admit → retrieve → exclude → hydrate → score → name → log.
+"""One answer, as a list of small stages:
+
+admit → retrieve → exclude → hydrate → filter → score → boost → diversify → name → explore → log.
 
 A stage takes a `Draft` and answers one that knows more. Where nothing is known of who asks, or a part
 behind is down, the stages of the popularity rung stand in for those that rank.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from feature_repo.identity import Vault
 from serving import impressions
+from serving.adjustment import boost, diversify, explore, filter_by
 from serving.draft import NOBODY, Draft
 from serving.event_log import EventLog
 from serving.faults import Faults
 from serving.metrics import STAGE_SECONDS
 from serving.popularity import PopularLists, keep_order, popularity
-from serving.ranking import hydrate, score
+from serving.ranking import hydrate, hydrate_if_asked, score
 from serving.retrieval import NothingKnown, exclude, retrieve
 from serving.store import OnlineFeatures
 
@@ -45,15 +50,23 @@ class Pipeline:
             Stage("retrieve", partial(retrieve, store)),
             Stage("exclude", exclude),
             Stage("hydrate", partial(hydrate, store)),
+            Stage("filter", filter_by),
             Stage("score", score),
+            Stage("boost", boost),
+            Stage("diversify", diversify),
         )
         self._fall_back = (
             Stage("popularity", partial(popularity, popular)),
             Stage("exclude", exclude),
+            Stage("hydrate", partial(hydrate_if_asked, store)),
+            Stage("filter", filter_by),
             Stage("score", keep_order),
+            Stage("boost", boost),
+            Stage("diversify", diversify),
         )
         self._show = (
             Stage("name", partial(impressions.name, vault)),
+            Stage("explore", explore),
             Stage("log", partial(impressions.log, log)),
         )
 
@@ -62,23 +75,37 @@ class Pipeline:
         ranked = self._ranked(draft)
         with self._faults.watch("naming the items"):
             return _through(self._show, ranked)
-        return replace(ranked, candidates=NOBODY, degraded=True)
+        return replace(ranked, candidates=NOBODY, degraded=True).warn("naming-failed")
 
     def _ranked(self, draft: Draft) -> Draft:
         part = f"ranking of {draft.recommender.name}"
         try:
             ranked = _through(self._rank, draft)
         except NothingKnown:
-            return _through(self._fall_back, draft)
+            return _through(self._fall_back, draft.warn("nothing-known"))
         except Exception as error:
             self._faults.report(part, error)
-            return _through(self._fall_back, replace(draft, degraded=True))
+            return _through(self._fall_back, replace(draft, degraded=True).warn("ranking-failed"))
         self._faults.working(part)
         return ranked
 
 
 def _through(stages: Sequence[Stage], draft: Draft) -> Draft:
     for stage in stages:
-        with STAGE_SECONDS.labels(stage.name).time():
-            draft = stage.run(draft)
+        begun = time.perf_counter()
+        draft = stage.run(draft)
+        seconds = time.perf_counter() - begun
+        draft.timings[stage.name] = draft.timings.get(stage.name, 0.0) + seconds
+        _SECONDS[stage.name].observe(seconds)
     return draft
+
+
+class _Seconds(dict[str, Any]):
+    """The histogram of each stage, looked up once."""
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = STAGE_SECONDS.labels(name)
+        return self[name]
+
+
+_SECONDS = _Seconds()

@@ -10,6 +10,7 @@ from feature_repo.errors import RecommendError
 from feature_repo.recommender import Recommender
 from serving.draft import Candidates, Draft
 from serving.faults import Faults
+from serving.retrieval import joined, offered
 from serving.store import OnlineFeatures
 
 POPULARITY = "popularity"
@@ -45,21 +46,19 @@ class PopularLists:
 
 
 def popularity(lists: PopularLists, draft: Draft) -> Draft:
-    """Stage *popularity*: the popular list as candidates."""
+    """Stage *popularity*: the popular list as candidates, before the caller's own; or those alone, in its order."""
     ids, fresh = lists.read(draft.recommender, draft.workspace_id, draft.instant)
+    if draft.wish.instead:
+        ids = ids[np.isin(ids, draft.wish.offered)]
+    popular = Candidates(ids, ((draft.recommender.popular_column,),) * len(ids))
     return replace(
         draft,
         rung=POPULARITY,
         degraded=draft.degraded or not fresh,
-        candidates=Candidates(ids, ((draft.recommender.popular_column,),) * len(ids)),
+        candidates=joined(popular, offered(draft)),
     )
 
 
 def keep_order(draft: Draft) -> Draft:
-    """Stage *score* of this rung: reciprocal ranks, as the list carries an order only; features are missing."""
-    count = len(draft.candidates.ids)
-    return replace(
-        draft,
-        features=np.full((count, len(draft.recommender.feature_names)), np.nan, np.float32),
-        scores=(1 / np.arange(1, count + 1)).astype(np.float32),
-    )
+    """Stage *score* of this rung: reciprocal ranks, as the list carries an order only."""
+    return replace(draft, scores=(1 / np.arange(1, len(draft.candidates.ids) + 1)).astype(np.float32))

@@ -1,6 +1,6 @@
 """Problem details (RFC 9457): every 4xx says what was wrong, in which field, and how to mend it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import Response
@@ -43,10 +43,18 @@ class Problem(Exception):
     """An error of the caller's; carries the answer to give."""
 
     def __init__(
-        self, status: int, kind: str, title: str, detail: str, errors: Sequence[FieldError] = ()
+        self,
+        status: int,
+        kind: str,
+        title: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        """``kind`` is the last part of the problem's type URI."""
+        """``kind`` is the last part of the problem's type URI; ``headers`` go with the answer."""
         super().__init__(title)
+        self.kind = kind
+        self.headers = dict(headers or {})
         self.details = ProblemDetails(
             type=TYPE_PREFIX + kind, title=title, status=status, detail=detail, errors=list(errors)
         )
@@ -81,7 +89,9 @@ def pointer(path: Iterable[str | int]) -> str:
 def response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """The HTTP answer."""
     details = problem.details
-    return Response(details.model_dump_json(), details.status, headers, media_type=MEDIA_TYPE)
+    return Response(
+        details.model_dump_json(), details.status, problem.headers | (headers or {}), media_type=MEDIA_TYPE
+    )
 
 
 def _mend(kind: str, said: str) -> str:

@@ -1,19 +1,38 @@
-"""Request ids: random int64, shown as 16 hexadecimal digits, that tell which recommender answered.
+"""Request ids: random int64, shown as 25 hexadecimal digits, that tell which recommender answered, and when.
 
 The low ten bits are a hash of the recommender's name, so that an outcome finds its recommender without any
 memory of the request: after a restart, and in another worker. The other 53 bits are random: ten million ids
-collide somewhere with probability 0.6 % (birthday bound).
+collide somewhere with probability 0.6 % (birthday bound). The text has the second of the answer's instant
+behind the number's 16 digits, so that an outcome that comes too late is known as such, likewise without memory.
 """
 
 import hashlib
 import re
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from feature_repo.errors import RecommendError
 
+PATTERN = "^[0-7][0-9a-f]{24}$"
+
 _TAG_BITS = 10
-_WELL_FORMED = re.compile("[0-7][0-9a-f]{15}")
+_NUMBER_DIGITS = 16
+_WELL_FORMED = re.compile(PATTERN.strip("^$"))
+
+
+@dataclass(frozen=True)
+class Issued:
+    """What a request id says.
+
+    Args:
+        number: The id in the log, int64.
+        at: The answer's instant, in UTC, whole seconds (rounded down).
+    """
+
+    number: int
+    at: datetime
 
 
 def new(recommender: str) -> int:
@@ -21,14 +40,17 @@ def new(recommender: str) -> int:
     return secrets.randbits(63 - _TAG_BITS) << _TAG_BITS | _tag(recommender)
 
 
-def text(request_id: int) -> str:
-    """The id as it goes over HTTP."""
-    return f"{request_id:016x}"
+def text(request_id: int, at: datetime) -> str:
+    """The id of an answer as of the instant ``at``, as it goes over HTTP."""
+    return f"{request_id:016x}{int(at.timestamp()):09x}"
 
 
-def parse(raw: str) -> int | None:
-    """The id behind its text, None where that is not well-formed."""
-    return int(raw, 16) if _WELL_FORMED.fullmatch(raw) else None
+def parse(raw: str) -> Issued | None:
+    """What is behind an id's text, None where that is not well-formed."""
+    if not _WELL_FORMED.fullmatch(raw):
+        return None
+    number, seconds = int(raw[:_NUMBER_DIGITS], 16), int(raw[_NUMBER_DIGITS:], 16)
+    return Issued(number, datetime.fromtimestamp(seconds, UTC))
 
 
 class Issuers:

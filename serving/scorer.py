@@ -37,6 +37,6 @@ def declared_heuristic(recommender: Recommender) -> Scorer:
     return Scorer(HeuristicRanker(recommender.heuristic, recommender.feature_names), DECLARED, None)
 
 
-def promoted(bundle: Bundle, since: datetime) -> Scorer:
+def promoted(bundle: Bundle, since: datetime | None) -> Scorer:
     """The ranker of a bundle."""
     return Scorer(bundle.ranker, bundle.card.version, since)

@@ -8,6 +8,7 @@ os.environ |= {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1", "FEAST_USAGE
 import bentoml
 from bentoml._internal.utils.analytics import usage_stats
 
+from feature_repo.home import keys_path
 from serving.api import Api
 
 # `bentoml serve` has asked, and remembered the answer, before it imports this module.
@@ -23,11 +24,17 @@ class Recommend:
 
     def __init__(self) -> None:
         """Open the engine. Imported only here: the process that starts the worker needs no Feast."""
+        from serving.authentication import Gate
         from serving.engine import Engine
+        from serving.key_ring import KeyRing
 
+        self._keys = KeyRing(keys_path())
+        api.gate = Gate(self._keys)
         self._engine = api.engine = Engine()
+        self._keys.start()
 
     @bentoml.on_shutdown
     def close(self) -> None:
         """Write out the log."""
+        self._keys.close()
         self._engine.close()

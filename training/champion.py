@@ -58,7 +58,7 @@ def promote(name: str, version: str) -> Champion:
             features which the declaration no longer has.
     """
     declared = recommender(name)
-    card = bundle.load(name, _resolve(name, version)).card
+    card = bundle.load(name, resolve(name, version)).card
     if card.feature_service_hash != declared.definition_hash:
         raise RecommendError(
             f"{card.tag} was trained on other features than {name} declares today: train it again, then promote"
@@ -73,7 +73,8 @@ def promote(name: str, version: str) -> Champion:
     return promoted
 
 
-def _resolve(name: str, version: str) -> str:
+def resolve(name: str, version: str) -> str:
+    """The stored version that `promote` would take for ``version``; what it does not know, as it is."""
     if version == "latest":
         return next(iter(bundle.versions(name)), version)
     if version == "best":

@@ -17,6 +17,7 @@ import httpx
 
 from feature_repo.events import PLATFORM_TABLES, register
 from feature_repo.home import PROJECT
+from serving import request_id
 
 SERVE = (sys.executable, "-m", "bentoml", "serve", "serving.service:Recommend")
 READY_SECONDS = 120
@@ -62,7 +63,7 @@ class Server:
             return False
 
 
-def launch(home: Path, settings: Path | None = None) -> Server:
+def launch(home: Path, settings: Path | None = None, host: str = "127.0.0.1") -> Server:
     """Start a server on a state folder, without waiting for it. ``settings`` as in `environment`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -70,7 +71,7 @@ def launch(home: Path, settings: Path | None = None) -> Server:
     output = home.with_suffix(".out")
     with output.open("wb") as out:
         process = subprocess.Popen(
-            [*SERVE, "--host", "127.0.0.1", "--port", str(port)],
+            [*SERVE, "--host", host, "--port", str(port)],
             cwd=PROJECT,
             env=environment(home, settings),
             stdout=out,
@@ -106,7 +107,7 @@ def eventually(check: Callable[[], bool], seconds: float, failure: Callable[[], 
 def logged(table: str, request_id: str, rows: int) -> list[Row]:
     """The log's rows of a request, once there are ``rows`` of them."""
     with duckdb.connect() as connection:
-        query = f"SELECT * FROM {table} WHERE request_id = {int(request_id, 16)}"
+        query = f"SELECT * FROM {table} WHERE request_id = {number(request_id)}"
         found: list[Row] = []
 
         def enough() -> bool:
@@ -116,6 +117,13 @@ def logged(table: str, request_id: str, rows: int) -> list[Row]:
 
         eventually(enough, 10, lambda: f"{len(found)} of {rows} rows in the log")
     return found
+
+
+def number(text: str) -> int:
+    """A request id as it is in the log."""
+    issued = request_id.parse(text)
+    assert issued is not None, text
+    return issued.number
 
 
 def offline(home: Path, table: str) -> list[Row]:

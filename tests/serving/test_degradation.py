@@ -12,7 +12,7 @@ import redis
 from feature_repo.home import PROJECT
 from feature_repo.stores.packed.keys import view_prefix
 from tests.redis_server import RedisServer, free_port
-from tests.serving.live_server import Server, environment, eventually, launch, metric
+from tests.serving.live_server import Row, Server, environment, eventually, launch, logged, metric
 
 ON_REDIS = """
 project: recommend
@@ -97,16 +97,22 @@ def test_a_store_whose_file_is_taken_away_goes_on_from_the_open_one(server: Serv
     assert all(a["items"] == healthy["items"] and not a["degraded"] for a in answers)
 
 
-def test_a_log_that_cannot_be_written_is_said_and_the_answer_given(server: Server) -> None:
+def test_a_day_of_the_log_that_cannot_be_written_is_said_and_nothing_is_lost(server: Server) -> None:
     folder = server.home / "log" / "impressions" / "day=2025-08-05"
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.write_text("a file where the day's folder should be")
     answer = server.recommend(limit=3, as_of="2025-08-05T12:00:00Z")
     assert (len(answer["items"]), answer["degraded"]) == (3, False)
-    eventually(lambda: "the event log failed" in server.said(), 5)
-    failed = 'recommend_log_rows_total{result="failed",table="impressions"} 3.0'
-    assert failed in server.http.get("/metrics").text
+    eventually(lambda: "the event log's Parquet files failed" in server.said(), 5)
+    health = server.http.get("/v1/health").json()
+    part = log_part(server)
+    assert (health["ready"], part["state"], health["unlogged_rows"]) == (False, "failing", 0)
+    assert "day=2025-08-05" in part["detail"]
+    assert server.http.get("/readyz").status_code == 200, "it answers"
     folder.unlink()
+    assert len(logged("impressions", answer["request_id"], 3)) == 3
+    eventually(lambda: log_part(server)["state"] == "working", 5)
+    assert log_part(server)["detail"] is None
 
 
 @pytest.mark.parametrize("recommender", ["channel_browser", "composer_dm"])
@@ -120,6 +126,12 @@ def test_before_feast_apply_it_serves_and_says_what_to_do(bare_server: Server, r
     assert f"popularity of {recommender} failed" in said
     assert "run `feast apply` on the feature repo" in said
     assert "Traceback" not in said
+
+
+def log_part(server: Server) -> Row:
+    parts: list[Row] = server.http.get("/v1/health").json()["parts"]
+    (part,) = [p for p in parts if p["part"] == "the event log's Parquet files"]
+    return part
 
 
 def _rows_of(server: Server, view: str) -> dict[bytes, bytes]:

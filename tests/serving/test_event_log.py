@@ -1,62 +1,96 @@
-"""The event log writes every row it took, where readers look for it, and says what it could not write."""
+"""The event log: every row it took is where readers look for it, once, in few files."""
 
-import logging
-from datetime import UTC, datetime
+import time
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.events import OUTCOMES
-from serving.event_log import FLUSH_ROWS, QUEUED_BATCHES, EventLog
+from feature_repo.errors import RecommendError
+from feature_repo.events import IMPRESSIONS, OUTCOMES
+from serving.event_log import EventLog, Settings
 from serving.faults import Faults
+from tests.serving.log_rows import FEATURES, NOON, impressions, outcomes, parquet, times
 
-
-def outcome(event_id: int, day: int) -> dict[str, Any]:
-    return {
-        "workspace_id": 1,
-        "event_timestamp": datetime(2025, 8, day, 12, tzinfo=UTC),
-        "event_id": event_id,
-        "request_id": 7,
-        "recommender": "composer_dm",
-        "candidate_id": 8,
-        "outcome": "address",
-    }
+QUICK = Settings(rotate_seconds=0.01, rotate_share=1.0)
 
 
 def test_rows_lie_in_the_folder_of_their_own_day(tmp_path: Path) -> None:
-    log = EventLog(tmp_path, Faults())
-    rows = [outcome(n, day=1 + n % 3) for n in range(3 * FLUSH_ROWS)]
-    for start in range(0, len(rows), 50):
-        assert log.offer(OUTCOMES, rows[start : start + 50])
+    log = EventLog(tmp_path, Faults(), QUICK)
+    taken = [
+        log.append_synced(OUTCOMES, outcomes([3 * n, 3 * n + 1], NOON + timedelta(days=n % 3)))
+        for n in range(50)
+    ]
+    assert all(done.result(5) for done in taken)
     log.close()
 
     found: list[int] = []
     for file in tmp_path.rglob("*.parquet"):
         table = pq.ParquetFile(file).read()
         assert table.schema.equals(OUTCOMES.schema)
-        days = {f"day={t:%Y-%m-%d}" for t in table["event_timestamp"].to_pylist()}
-        assert days == {file.parent.name}
+        assert {f"day={t:%Y-%m-%d}" for t in table["event_timestamp"].to_pylist()} == {file.parent.name}
         assert file.parent.parent.name == "outcomes"
         found += table["event_id"].to_pylist()
-    assert sorted(found) == list(range(3 * FLUSH_ROWS))
-    assert not list(tmp_path.rglob(".*")), "no draft is left behind"
+    assert sorted(found) == sorted(3 * n + k for n in range(50) for k in (0, 1))
 
 
-def test_an_unwritable_folder_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "outcomes").write_text("a file where the table's folder should be")
-    logging.getLogger("bentoml").propagate = True
+def test_one_batch_of_several_days_is_divided(tmp_path: Path) -> None:
     log = EventLog(tmp_path, Faults())
-    log.offer(OUTCOMES, [outcome(1, day=1), outcome(2, day=2)])
+    early, late = outcomes([1], NOON), outcomes([2], NOON + timedelta(days=1))
+    both = pa.Table.from_batches([early, late]).combine_chunks().to_batches()[0]
+    assert log.append_synced(OUTCOMES, both).result(5)
     log.close()
-    said = [r.getMessage() for r in caplog.records if "event log" in r.getMessage()]
-    assert len(said) == 2, "one line for each day's folder, as the reason differs"
-    assert all("NotADirectoryError" in line or "FileExistsError" in line for line in said)
+    assert times(tmp_path, OUTCOMES, "event_id") == {1: 1, 2: 1}
+    assert len(list((tmp_path / "outcomes").iterdir())) == 2
 
 
-def test_a_full_queue_drops_at_once_and_says_so(tmp_path: Path) -> None:
+def test_every_value_comes_back(tmp_path: Path) -> None:
     log = EventLog(tmp_path, Faults())
-    log.close()  # nobody takes from the queue any more
-    taken = [log.offer(OUTCOMES, [outcome(n, day=1)]) for n in range(QUEUED_BATCHES + 5)]
-    assert taken == [True] * QUEUED_BATCHES + [False] * 5
+    sent = impressions(5, rows=3)
+    log.append(IMPRESSIONS, sent)
+    log.close()
+    assert parquet(tmp_path, IMPRESSIONS).to_pylist() == sent.to_pylist()
+    assert sent.to_pylist()[2]["features"] == [5.0] * FEATURES
+
+
+def test_a_day_of_traffic_is_few_files_and_nothing_else_is_left(tmp_path: Path) -> None:
+    log = EventLog(tmp_path, Faults(), Settings(rotate_seconds=0.01, rotate_share=1.0, file_rows=100))
+    for n in range(30):
+        log.append(IMPRESSIONS, impressions(n)).result(5)
+        time.sleep(0.02)  # longer than a segment is written to
+    log.close()
+    files = list((tmp_path / "impressions").rglob("*.parquet"))
+    assert times(tmp_path, IMPRESSIONS, "request_id") == dict.fromkeys(range(30), 10)
+    assert 3 <= len(files) <= 4, "of 300 rows, a hundred each"
+    assert not list(tmp_path.rglob(".*")), "no draft is left behind"
+    assert not list((tmp_path / "wal").iterdir()), "nor a segment"
+
+
+def test_recent_ids_are_those_logged_last(tmp_path: Path) -> None:
+    for start in (0, 10, 20):
+        log = EventLog(tmp_path, Faults())
+        assert log.append_synced(OUTCOMES, outcomes(range(start, start + 10))).result(5)
+        log.close()
+    again = EventLog(tmp_path, Faults())
+    assert again.recent_ids(OUTCOMES, "event_id", 15).tolist() == list(range(15, 30))
+    assert again.recent_ids(OUTCOMES, "event_id", 100).tolist() == list(range(30))
+    assert again.recent_ids(IMPRESSIONS, "request_id", 5).tolist() == []
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("RECOMMEND_LOG_SYNC", "always"), ("RECOMMEND_LOG_BUDGET_MS", "20ms")]
+)
+def test_a_wrong_setting_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(RecommendError, match=variable):
+        Settings.from_environment()
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.from_environment() == Settings()
+    monkeypatch.setenv("RECOMMEND_LOG_SYNC", "answer")
+    monkeypatch.setenv("RECOMMEND_LOG_BUDGET_MS", "50")
+    assert Settings.from_environment() == Settings(sync_answers=True, budget=0.05)

@@ -37,7 +37,7 @@ def test_plackett_luce_is_the_sum_over_all_orders(logits: np.ndarray) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
 def test_logged_propensities_are_the_frequencies_of_many_draws(policy: Exploration) -> None:
-    shown, draws = 3, 40_000
+    shown, draws = 3, 10_000
     seen, logged = np.zeros((len(SCORES), shown)), np.full((len(SCORES), shown), np.nan)
     random = np.random.default_rng(5)
     for _ in range(draws):
@@ -75,9 +75,9 @@ def test_an_answer_is_whole_and_drawn_again_from_its_seed(
 def test_the_displaced_share_of_the_discount_keeps_the_budget(policy: Exploration) -> None:
     shown, discounts = 3, 1 / np.log2([2, 3, 4])
     random = np.random.default_rng(9)
-    answers = [draw(policy, SCORES, shown, random).positions for _ in range(20_000)]
+    answers = [draw(policy, SCORES, shown, random).positions for _ in range(5_000)]
     displaced = np.mean([(answer != range(shown)) @ discounts for answer in answers]) / discounts.sum()
-    assert displaced <= policy.regret_budget + 0.01
+    assert displaced <= policy.regret_budget + 0.02
     assert displaced > 0
 
 

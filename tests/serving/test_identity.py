@@ -1,5 +1,6 @@
 """The edge of the vault: which workspace, which kind of id, and which ids have a name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,4 +61,4 @@ def test_an_entity_without_a_kind_is_refused() -> None:
     declared = recommenders()["channel_browser"]
     untagged = Entity(name="team", join_keys=["user_id"], value_type=ValueType.INT64)
     with pytest.raises(RecommendError, match="entity team does not say whose ids it holds"):
-        _ = type(declared)(**vars(declared) | {"query": untagged}).query_kind
+        _ = replace(declared, query=untagged).query_kind

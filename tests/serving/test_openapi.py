@@ -46,7 +46,7 @@ def test_examples_keep_to_their_own_schema(example: str) -> None:
 def test_answers_fit_the_document(server: Server) -> None:
     whole = server.http.get("/v1/openapi.json").json()
     assert whole == document(whole["info"]["version"])
-    event = {"event_id": "o-1", "request_id": "0" * 16, "id": "C1", "outcome": "join"}
+    event = {"event_id": "o-1", "request_id": "0" * 25, "id": "C1", "outcome": "join"}
     for answer, path, method in (
         (server.http.get("/v1/recommenders"), "/recommenders", "get"),
         (server.http.post("/v1/recommend", json={}), "/recommend", "post"),
@@ -54,6 +54,7 @@ def test_answers_fit_the_document(server: Server) -> None:
         (server.http.post("/v1/recommend", json=good() | {"recommender": "x"}), "/recommend", "post"),
         (server.http.post("/v1/outcomes", json={"events": [event]}), "/outcomes", "post"),
         (server.http.post("/v1/outcomes", content=b"?"), "/outcomes", "post"),
+        (server.http.get("/v1/health"), "/health", "get"),
     ):
         described = whole["paths"][path][method]["responses"][str(answer.status_code)]["content"]
         schema = described[answer.headers["content-type"]]["schema"]

@@ -1,12 +1,17 @@
 """POST /v1/outcomes: logged once, counted when repeated, refused when they cannot be ours."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from feature_repo.catalog import recommender
 from feature_repo.identity import Vault
 from serving import request_id
 from tests.serving.live_server import Server, eventually, logged, metric
+
+NOW = datetime(2025, 8, 2, tzinfo=UTC)  # where the server's clock starts
 
 
 def event(answer: dict[str, Any], event_id: str, rank: int = 1, **more: Any) -> dict[str, Any]:
@@ -20,6 +25,10 @@ def post(server: Server, *events: dict[str, Any]) -> dict[str, int]:
     counts: dict[str, int] = answer.json()
     assert sum(counts.values()) == len(events)
     return counts
+
+
+def counted(**counts: int) -> dict[str, int]:
+    return {"accepted": 0, "duplicates": 0, "late": 0, "unknown": 0, "dropped": 0} | counts
 
 
 def test_an_outcome_reaches_the_log(server: Server) -> None:
@@ -43,7 +52,7 @@ def test_an_outcome_reaches_the_log(server: Server) -> None:
 def test_a_repeat_is_counted_and_not_written_again(server: Server) -> None:
     answer = server.recommend()
     first, second = event(answer, "b-1"), event(answer, "b-2", rank=2)
-    assert post(server, first, first, second) == {"accepted": 2, "duplicates": 1, "unknown": 0, "dropped": 0}
+    assert post(server, first, first, second) == counted(accepted=2, duplicates=1)
     assert post(server, second, first)["duplicates"] == 2
     last = event(answer, "b-3", rank=3)
     assert post(server, last)["accepted"] == 1
@@ -52,16 +61,40 @@ def test_a_repeat_is_counted_and_not_written_again(server: Server) -> None:
 
 def test_a_request_id_of_no_recommender_here_is_unknown(server: Server) -> None:
     answer = server.recommend()
-    elsewhere = request_id.text(request_id.new("a recommender of another server"))
+    elsewhere = request_id.text(request_id.new("a recommender of another server"), NOW)
     before = metric(server, 'recommend_outcomes_total{result="unknown"}')
     stray = event(answer, "c-1", request_id=elsewhere)
-    assert post(server, stray, event(answer, "c-2")) == {
-        "accepted": 1,
-        "duplicates": 0,
-        "unknown": 1,
-        "dropped": 0,
-    }
+    assert post(server, stray, event(answer, "c-2")) == counted(accepted=1, unknown=1)
     assert metric(server, 'recommend_outcomes_total{result="unknown"}') == before + 1
+    (row,) = logged("unattributed_outcomes", elsewhere, 1)
+    assert (row["reason"], row["outcome"]) == ("unknown_request", "join")
+    assert (row["recommender"], row["candidate_id"]) == (None, None)
+    assert post(server, stray) == counted(duplicates=1)
+
+
+@pytest.mark.parametrize(("recommender_name", "user"), [("channel_browser", "U1"), ("composer_dm", "U1")])
+def test_after_the_window_an_outcome_is_late_and_stored_apart(
+    server: Server, recommender_name: str, user: str
+) -> None:
+    window = recommender(recommender_name).outcome.window
+    answered = NOW - window - timedelta(days=1)
+    issued = request_id.text(request_id.new(recommender_name), answered)
+    kind = {"channel_browser": "C1", "composer_dm": "U2"}[recommender_name]
+    base = {"request_id": issued, "id": kind, "outcome": "join"}
+    last, past = answered + window, answered + window + timedelta(seconds=2)
+    in_time = base | {"event_id": f"l-1-{recommender_name}", "at": last.isoformat()}
+    too_late = base | {"event_id": f"l-2-{recommender_name}", "at": past.isoformat()}
+    assert post(server, in_time, too_late) == counted(accepted=1, late=1)
+    assert [r["event_timestamp"] for r in logged("outcomes", issued, 1)] == [last]
+    (row,) = logged("unattributed_outcomes", issued, 1)
+    assert (row["reason"], row["event_timestamp"], row["recommender"]) == ("late", past, recommender_name)
+    assert post(server, too_late) == counted(duplicates=1)
+
+
+def test_an_item_that_was_seen_is_an_outcome_like_any_other(server: Server) -> None:
+    answer = server.recommend()
+    assert post(server, event(answer, "s-1", outcome="seen")) == counted(accepted=1)
+    assert logged("outcomes", answer["request_id"], 1)[0]["outcome"] == "seen"
 
 
 def test_one_unknown_candidate_refuses_the_whole_batch(server: Server) -> None:
@@ -83,10 +116,17 @@ def test_no_raw_id_reaches_the_disk_but_for_the_vault(server: Server) -> None:
     logged("impressions", answer["request_id"], 10)
     files = [f for f in server.home.rglob("*") if f.is_file()]
     planted = [raw.encode(), b"excluded.person", b"event.of.ada"]
-    holders = {f.name for f in files for p in planted if p in f.read_bytes()}
+    holders = {f.name for f in files for p in planted if p in content(f)}
     assert holders <= {"vault.sqlite", "vault.sqlite-wal"}
     assert holders, "the planted id is looked for in the right place"
     assert all(p.decode() not in server.said() for p in planted)
+
+
+def content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:  # a segment of the log, whose rows are in Parquet by now
+        return b""
 
 
 def test_rows_written_are_counted(server: Server) -> None:

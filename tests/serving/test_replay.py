@@ -16,6 +16,7 @@ from feature_repo.events import PLATFORM_TABLES, register
 from feature_repo.home import vault_path
 from feature_repo.identity import Vault
 from feature_repo.recommender import Recommender
+from serving import request_id
 from serving.replay import BEFORE_THE_ACT, SHOWN, Replay, Visit, load, replay, save, visits
 from tests.hand_made import Row, write_channels, write_events, write_people
 from tests.serving.live_server import Server, eventually, logged
@@ -173,7 +174,7 @@ def test_a_replay_against_the_live_service_logs_the_outcomes_that_it_counts(
     }
     assert {(o["outcome"], o["recommender"]) for o in outcomes} == {("join", browser.name)}
     (request,) = {o["request_id"] for o in outcomes}
-    impressions = logged("impressions", f"{request:016x}", SHOWN)
+    impressions = logged("impressions", request_id.text(request, at), SHOWN)
     clicked = {i["position"] for i in impressions if i["candidate_id"] in chosen}
     assert clicked == {1, 4}
     assert {(i["query_id"], i["event_timestamp"]) for i in impressions} == {(one, at)}

@@ -1,9 +1,12 @@
-"""Request ids: int64, sixteen digits, and they know who issued them."""
+"""Request ids: int64, 25 digits, and they know who issued them, and when."""
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_repo.clock import EARLIEST, LATEST
 from feature_repo.errors import RecommendError
 from serving import request_id
 from serving.request_id import Issuers
@@ -11,18 +14,27 @@ from serving.request_id import Issuers
 NAMES = ["channel_browser", "composer_dm", "creator_invites", "leave_suggestions", "archive_suggestions"]
 
 
-@given(st.sampled_from(NAMES))
-def test_an_id_survives_its_text_and_names_its_issuer(name: str) -> None:
-    issued = request_id.new(name)
-    assert 0 <= issued < 2**63
-    assert request_id.parse(request_id.text(issued)) == issued
-    assert Issuers(NAMES).of(issued) == name
+INSTANTS = st.datetimes(EARLIEST.replace(tzinfo=None), LATEST.replace(tzinfo=None), timezones=st.just(UTC))
 
 
-@given(st.text(max_size=20))
-def test_only_sixteen_lower_case_digits_are_an_id(raw: str) -> None:
-    parsed = request_id.parse(raw)
-    assert parsed is None or request_id.text(parsed) == raw
+@given(st.sampled_from(NAMES), INSTANTS)
+def test_an_id_survives_its_text_and_names_its_issuer_and_instant(name: str, at: datetime) -> None:
+    number = request_id.new(name)
+    assert 0 <= number < 2**63
+    issued = request_id.parse(request_id.text(number, at))
+    assert issued is not None
+    assert issued.number == number
+    assert timedelta(0) <= at - issued.at < timedelta(seconds=1)
+    assert Issuers(NAMES).of(number) == name
+
+
+@given(st.text(max_size=30) | st.from_regex("[0-9a-f]{24,26}", fullmatch=True))
+def test_only_25_lower_case_digits_are_an_id(raw: str) -> None:
+    issued = request_id.parse(raw)
+    assert (issued is None) == (
+        len(raw) != 25 or raw[0] not in "01234567" or not set(raw) <= set("0123456789abcdef")
+    )
+    assert issued is None or request_id.text(issued.number, issued.at) == raw
 
 
 def test_an_id_of_nobody_here_has_no_issuer() -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from feature_repo.clock import default_as_of
 from feature_repo.home import PROJECT
 from serving import request_id
 from tests.serving.live_server import Server, environment, logged
@@ -34,7 +35,7 @@ def test_the_service_imports_no_feast_no_evidently_and_tracks_nobody(bare_server
 
 def test_sigterm_writes_what_is_queued(bare_server: Server) -> None:
     bare_server.wait_until_ready()
-    answered = request_id.text(request_id.new("channel_browser"))
+    answered = request_id.text(request_id.new("channel_browser"), default_as_of())
     event = {"event_id": "last words", "request_id": answered, "id": "C1", "outcome": "join"}
     assert bare_server.http.post("/v1/outcomes", json={"events": [event]}).json()["accepted"] == 1
     assert bare_server.terminate() == 0

@@ -29,6 +29,7 @@ channel_browser = Recommender(
         "channel_activity__newcomers_30d": 1.0,
         "channel_activity__days_since_message": -0.3,
     },
+    alike_by=("channel_activity__members", "channel_activity__messages_30d", "channel_activity__age_days"),
     outcome=Outcome(
         name="join",
         window=timedelta(days=30),

@@ -1,0 +1,1 @@
+"""No tables: the online store is written directly."""

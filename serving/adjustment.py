@@ -1,0 +1,78 @@
+"""Stages that change who is answered, and in which order: *filter*, *boost*, *diversify*, *explore*."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.diversity import capped, maximal_marginal_relevance
+from serving.draft import Draft
+from serving.exploration import draw
+from serving.expressions import Expression
+from serving.wish import SOURCE
+
+
+def filter_by(draft: Draft) -> Draft:
+    """Keep the candidates for which the request's expression holds."""
+    if draft.wish.filter is None or not len(draft.candidates.ids):
+        return draft
+    return draft.take(np.flatnonzero(_value(draft.wish.filter, draft)))
+
+
+def boost(draft: Draft) -> Draft:
+    """Add the request's expression to the scores, and sort anew; where it is no finite number it adds nothing."""
+    if draft.wish.boost is None or not len(draft.candidates.ids):
+        return draft
+    extra = np.nan_to_num(_value(draft.wish.boost, draft), nan=0.0, posinf=0.0, neginf=0.0)
+    boosted = replace(draft, scores=(draft.scores + extra).astype(np.float32))
+    return boosted.take(np.argsort(-boosted.scores, kind="stable"))
+
+
+def diversify(draft: Draft) -> Draft:
+    """Trade scores for variety as far as the request asks, and keep its caps."""
+    wish = draft.wish
+    if not (wish.diversity or wish.caps) or not len(draft.candidates.ids):
+        return draft
+    order = np.arange(len(draft.candidates.ids))
+    if wish.diversity:
+        names = draft.recommender.feature_names
+        vectors = _standardized(draft.features[:, [names.index(n) for n in draft.recommender.alike_by]])
+        wanted = len(order) if wish.caps else draft.considered
+        order = maximal_marginal_relevance(draft.scores, vectors, wish.diversity, wanted)
+    caps = [(_attribute(draft, name), cap) for name, cap in wish.caps.items()]
+    return draft.take(capped(order, caps) if caps else order)
+
+
+def explore(draft: Draft) -> Draft:
+    """Draw the items to show from the variant's policy; an answer that is degraded explores nothing."""
+    policy = None if draft.degraded else draft.variant.exploration
+    # Seeded by the request's id, so that the draw can be made again from the log.
+    answer = draw(policy, draft.scores, draft.limit, np.random.default_rng(draft.request_id))
+    return replace(draft.take(answer.positions), propensities=answer.propensities.astype(np.float32))
+
+
+def _value(expression: Expression, draft: Draft) -> NDArray[Any]:
+    names = draft.recommender.feature_names
+    columns = {name: draft.features[:, names.index(name)] for name in expression.names}
+    return expression.evaluate(columns, len(draft.candidates.ids))
+
+
+def _standardized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Columns with mean 0 and deviation 1 among the candidates; missing values at the mean."""
+    known = ~np.isnan(vectors)
+    count = np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, vectors, 0)
+    centred = np.where(known, vectors - filled.sum(axis=0) / count, 0)
+    deviation = np.sqrt((centred**2).sum(axis=0) / count)
+    scaled: NDArray[np.float32] = (centred / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+    return scaled
+
+
+def _attribute(draft: Draft, name: str) -> Sequence[object]:
+    """A value for every candidate; None where it is missing."""
+    if name == SOURCE:
+        return [sources[0] if sources else None for sources in draft.candidates.sources]
+    column = draft.features[:, draft.recommender.feature_names.index(name)].tolist()
+    return [None if value != value else value for value in column]

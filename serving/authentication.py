@@ -1,0 +1,129 @@
+"""Who calls: from a request's header and address to a caller, or a refusal."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv6Address, ip_address
+
+import starlette.types
+
+from feature_repo.clock import now
+from serving import refusals
+from serving.key_ring import KeyRing
+from serving.keys import Key, Scope, parse
+from serving.metrics import REFUSALS
+from serving.problems import Problem
+from serving.rate_limit import RateLimiter
+
+_BEARER = re.compile(rb"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
+_FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who may do what.
+
+    Args:
+        key_id: The key's public part; None for a client on this machine while there are no keys.
+        own_workspace: The only workspace that it may see; None for any.
+        scopes: What it may do.
+    """
+
+    key_id: str | None
+    own_workspace: str | None
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether it may do this."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def workspace(self, named: str | None) -> str | None:
+        """The name of the workspace that its request is about; None where that is left to the service.
+
+        Raises:
+            Problem: 403 where the request names a workspace that is not the caller's.
+        """
+        if self.own_workspace is None:
+            return named
+        if named is not None and named != self.own_workspace:
+            REFUSALS.labels("other-workspace").inc()
+            raise refusals.other_workspace(self.own_workspace)
+        return self.own_workspace
+
+
+LOCAL = Caller(None, None, frozenset(("admin",)))
+"""A client on this machine, while no key is configured."""
+
+
+class Gate:
+    """Lets callers in. Belongs to the event loop: it waits for nothing, and two threads must not share it."""
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        wall_clock: Callable[[], datetime] = now,
+        nanoseconds: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """``nanoseconds`` is a clock that never goes back."""
+        self._ring, self._wall_clock, self._nanoseconds = ring, wall_clock, nanoseconds
+        self._limiter = RateLimiter()
+
+    def admit(self, request: starlette.types.Scope, needed: Scope) -> Caller:
+        """Who sent the request, once it is known that they may do what is ``needed``.
+
+        Args:
+            request: The ASGI scope of an HTTP request.
+            needed: What its route asks for.
+
+        Raises:
+            Problem: 401 without a valid key; 403 where the key is for something else, or there are no keys
+                and the client is not on this machine; 429 where the key is used too often.
+        """
+        try:
+            return self._admitted(request, needed)
+        except Problem as refusal:
+            REFUSALS.labels(refusal.kind).inc()
+            raise
+
+    def _admitted(self, request: starlette.types.Scope, needed: Scope) -> Caller:
+        if self._ring.keyless:
+            if not _on_this_machine(request):
+                raise refusals.keys_needed()
+            return LOCAL
+        key = self._key(request)
+        if wait := self._limiter.take(key.id, key.rate, self._nanoseconds()):
+            raise refusals.too_many(key.rate, wait)
+        caller = Caller(key.id, key.workspace, frozenset(key.scopes))
+        if not caller.may(needed):
+            raise refusals.missing_scope(needed)
+        return caller
+
+    def _key(self, request: starlette.types.Scope) -> Key:
+        sent = [value for name, value in request["headers"] if name == b"authorization"]
+        bearer = _BEARER.fullmatch(sent[0]) if len(sent) == 1 else None
+        if not sent or (len(sent) == 1 and bearer is None):
+            raise refusals.no_key()
+        token = parse(bearer[1].rstrip(b" \t")) if bearer and bearer[1] else None
+        if token is None:
+            raise refusals.malformed_key()
+        key = self._ring.find(*token)
+        if key is None:
+            raise refusals.unknown_key()
+        if key.expires is not None and key.expires <= self._wall_clock():
+            raise refusals.expired_key(key.expires)
+        return key
+
+
+def _on_this_machine(request: starlette.types.Scope) -> bool:
+    """Whether the client's address is a loopback one, and no proxy says that it forwards for somebody else."""
+    client = request.get("client")
+    if client is None or any(name in _FORWARDED for name, _ in request["headers"]):
+        return False
+    try:
+        address = ip_address(client[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback

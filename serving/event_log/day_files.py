@@ -1,0 +1,139 @@
+"""The Parquet files of the log: one folder per table and day, few files in each, each row in exactly one.
+
+The file that a day's rows go to grows by being written anew beside its old self and renamed over it, until it is
+full: a reader finds it as it was before or after, a day of quiet traffic is one file, and none is ever taken away
+from under a reader. A file says in its metadata through which segment it holds the rows of its worker, so that a
+segment that is rotated again, after a crash, adds nothing twice.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from serving.event_log.segment import sync_folder
+
+_THROUGH = b"recommend.through_segment"
+
+logger = logging.getLogger("bentoml.recommend")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A Parquet file of ours, as its footer describes it."""
+
+    path: Path
+    rows: int
+    through: int
+
+
+class DayFiles:
+    """What one worker has written under the log's folder. For one thread."""
+
+    def __init__(self, root: Path, worker: str, file_rows: int) -> None:
+        """See `Settings.file_rows`."""
+        self._root, self._worker, self._file_rows = root, worker, file_rows
+        self._latest: dict[Path, _File | None] = {}
+
+    def append(self, table: str, rows: pa.Table, segment: int) -> None:
+        """Add the rows of a segment, unless they were added before.
+
+        The segments of a worker must come in their order, and each again until this has returned.
+
+        Args:
+            table: Name of the table.
+            rows: All of the segment's rows of that table, of any days.
+            segment: Number of the segment, from 1.
+
+        Raises:
+            OSError: the disk is full or broken; some of the days may have been added.
+        """
+        for day, of_day in _by_day(rows):
+            folder = self._root / table / f"day={day}"
+            try:
+                self._append(folder, of_day, segment)
+            except BaseException:
+                # Whether the rename took place is to be seen from the file itself.
+                self._latest.pop(folder, None)
+                raise
+
+    def _append(self, folder: Path, rows: pa.Table, segment: int) -> None:
+        if folder not in self._latest:
+            self._latest[folder] = _latest_file(folder, self._worker)
+        latest = self._latest[folder]
+        if latest is not None and latest.through >= segment:
+            return
+        path = folder / f"{self._worker}-{segment:08d}.parquet"
+        if (
+            latest is not None
+            and latest.rows < self._file_rows
+            and (before := _read(latest.path)) is not None
+        ):
+            path, rows = latest.path, pa.concat_tables([before, rows])
+        _replace(path, rows.replace_schema_metadata({_THROUGH: json.dumps(segment)}))
+        self._latest[folder] = _File(path, len(rows), segment)
+
+
+def _by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    days = pc.cast(rows["event_timestamp"], pa.date32())
+    distinct = pc.unique(days).to_pylist()
+    for day in distinct:
+        yield day, rows if len(distinct) == 1 else rows.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+
+
+def _latest_file(folder: Path, worker: str) -> _File | None:
+    for path in sorted(folder.glob(f"{worker}-*.parquet"), reverse=True):
+        try:
+            footer = pq.read_metadata(path)
+            return _File(path, footer.num_rows, json.loads(footer.metadata[_THROUGH]))
+        except (pa.ArrowInvalid, KeyError):
+            logger.error("%s is damaged, or was changed by another program: it is left alone", path)
+    return None
+
+
+def _read(path: Path) -> pa.Table | None:
+    """A file's rows; None where it was damaged or taken away since it was written."""
+    try:
+        # By way of ParquetFile: read_table would take the folder's name for a column.
+        with pq.ParquetFile(path) as file:
+            return file.read().replace_schema_metadata(None)
+    except (pa.ArrowInvalid, FileNotFoundError):
+        logger.error("%s is damaged or gone: it is left alone, and another file begun", path)
+        return None
+
+
+def _replace(path: Path, rows: pa.Table) -> None:
+    """Write a file whole, or not at all, and return when it has reached the disk under its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    texts = [column for field in rows.schema for column in _text_columns(field)]
+    try:
+        # Ids and feature values hardly repeat: a dictionary of them costs time and saves nothing.
+        pq.write_table(rows, draft, use_dictionary=texts)
+        _sync_file(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _text_columns(field: pa.Field) -> list[str]:
+    """The Parquet columns, by their paths, that hold a field's texts."""
+    if pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
+        return [f"{field.name}.list.element"]
+    return [field.name] if pa.types.is_string(field.type) else []
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
