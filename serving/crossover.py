@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-import httpx
-
 from feature_repo.errors import RecommendError
 from feature_repo.recommender import Recommender
-from serving.replay import Replay, Visit, joined, replay
+from serving.replay import Replay, Visit, ask, connect, joined, replay
 from training.champion import promote
 
 SWAP_SECONDS = 30
@@ -65,16 +63,12 @@ def crossover(
 
 def _await_version(url: str, name: str, version: str) -> None:
     end = time.monotonic() + SWAP_SECONDS
-    while time.monotonic() < end:
-        try:
-            known = httpx.get(f"{url}/v1/recommenders").json()["recommenders"]
-        except httpx.TransportError as error:
-            raise RecommendError(
-                f"no service answers at {url} ({error}): start it with `recommend serve`"
-            ) from None
-        if any(r["name"] == name and r["model_version"] == version for r in known):
-            return
-        time.sleep(0.1)
+    with connect(url) as client:
+        while time.monotonic() < end:
+            known = ask(client, "GET", "/v1/recommenders")["recommenders"]
+            if any(r["name"] == name and r["model_version"] == version for r in known):
+                return
+            time.sleep(0.1)
     raise RecommendError(
         f"the service at {url} has not taken up {name} {version} in {SWAP_SECONDS} s: see its log, and whether its "
         "RECOMMEND_HOME is this one"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -126,6 +127,13 @@ def visits(
     return sorted(found, key=lambda visit: (visit.at, visit.query_id))
 
 
+def connect(url: str) -> httpx.Client:
+    """A client of the service at ``url``, with the API key of ``RECOMMEND_KEY`` where the variable is set."""
+    key = os.environ.get("RECOMMEND_KEY")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=url, timeout=30, headers=headers)
+
+
 def replay(
     recommender: Recommender,
     made: Sequence[Visit],
@@ -138,7 +146,7 @@ def replay(
         RecommendError: no service there, or it refused a request.
     """
     answers = []
-    with Vault(vault_path()) as vault, httpx.Client(base_url=url, timeout=30) as client:
+    with Vault(vault_path()) as vault, connect(url) as client:
         names = {number: name for name, number in vault.workspaces().items()}
         for visit in made:
             answers.append(_ask(recommender, visit, vault, names, client))
@@ -221,8 +229,9 @@ def _ask(
     workspace_id = workspace_of(visit.query_id)
     (user,) = vault.reveal(workspace_id, recommender.query_kind, [visit.query_id])
     seen = vault.reveal(workspace_id, recommender.candidate_kind, visit.before)
-    answer = _post(
+    answer = ask(
         client,
+        "POST",
         "/v1/recommend",
         {
             "workspace": names[workspace_id],
@@ -251,17 +260,26 @@ def _ask(
         if item["candidate"] in visit.chosen
     ]
     if clicked:
-        _post(client, "/v1/outcomes", {"workspace": names[workspace_id], "events": clicked})
+        ask(client, "POST", "/v1/outcomes", {"workspace": names[workspace_id], "events": clicked})
     return answer
 
 
-def _post(client: httpx.Client, path: str, body: dict) -> dict:
+def ask(client: httpx.Client, method: str, path: str, body: dict | None = None) -> dict:
+    """The service's answer.
+
+    Raises:
+        RecommendError: no service there, or it refused.
+    """
     try:
-        response = client.post(path, json=body)
+        response = client.request(method, path, json=body)
     except httpx.TransportError as error:
         raise RecommendError(
             f"no service answers at {client.base_url} ({error}): start it with `recommend serve`"
         ) from None
+    if response.status_code == 401:
+        raise RecommendError(
+            f"{path} answered 401: export RECOMMEND_KEY, a key that `recommend keys add` printed"
+        )
     if response.is_error:
         raise RecommendError(f"{path} answered {response.status_code}: {response.text[:300]}")
     answer: dict = response.json()
