@@ -1,5 +1,7 @@
 """Feature views, daily snapshots and label rows for the benchmark of the as-of join."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -78,6 +80,42 @@ def label_rows(count: int) -> pa.Table:
                        (hash(n, 3) % 2)::INTEGER AS label
                 FROM range({count}) t(n)"""
         ).to_arrow_table()
+
+
+def asof_join_by_hand(folder: Path, labels: str) -> str:
+    """The join as one would write it for DuckDB, knowing that no two rows tie and none overtakes another.
+
+    Args:
+        folder: Of the views' tables.
+        labels: What stands after FROM: the label rows.
+    """
+    joins, features = [], []
+    for view in VIEWS:
+        keys = " AND ".join(f"l.{key} = {view.name}.{key}" for key, _ in view.keys)
+        joins.append(
+            f"ASOF LEFT JOIN (SELECT *, greatest(event_timestamp, created) AS known "
+            f"FROM '{folder / view.name}/*/*.parquet') {view.name} ON {keys} AND l.instant >= {view.name}.known"
+        )
+        fresh = f"l.instant - {view.name}.event_timestamp <= INTERVAL {view.ttl.days} DAY"
+        features += [f"CASE WHEN {fresh} THEN {f} END AS {f}" for f in view.features]
+    rows = f"(SELECT *, event_timestamp AT TIME ZONE 'UTC' AS instant FROM {labels})"
+    return f"SELECT l.* EXCLUDE (instant), {', '.join(features)} FROM {rows} l {' '.join(joins)}"
+
+
+@contextmanager
+def unordered_duckdb() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB that need not keep the order of rows, in UTC."""
+    with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+
+
+def checksum(relation: duckdb.DuckDBPyRelation) -> tuple[int | float, ...]:
+    """Of a join's result: how many rows, and how many and which values in three of its features."""
+    features = [view.features[0] for view in VIEWS]
+    found = relation.aggregate(f"count(*), {', '.join(f'count({f}), sum({f}::DOUBLE)' for f in features)}")
+    return tuple(found.fetchall()[0])
 
 
 def feature_references() -> list[str]:

@@ -1,8 +1,9 @@
 """As-of joins on Spark: ours, Feast's own store, and DuckDB on the same rows; for `benchmarks.join`."""
 
+import os
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -13,106 +14,117 @@ from feast.repo_config import RegistryConfig, RepoConfig
 from feast.types import Float32
 from pyspark.sql import SparkSession
 
-from benchmarks._join_data import VIEWS, feature_references, feature_store, label_rows
+from benchmarks._join_data import (
+    VIEWS,
+    asof_join_by_hand,
+    checksum,
+    feature_references,
+    feature_store,
+    label_rows,
+    unordered_duckdb,
+    write_views,
+)
+from benchmarks._join_timing import Engine, Timing, interleaved
 from feature_repo.spark import session
 from feature_repo.stores.spark.store import AsofSparkOfflineStoreConfig
 
+FEW, FEW_REPEATS, WARMING = 100_000, 2, 2
+MANY, MANY_REPEATS = 10_000_000, 2
+DRIVER_MEMORY = "8g"
 PARTITIONS = 32
 """Of a shuffle: a few hundred thousand of ten million label rows each, so that a sort fits a task's memory."""
 
 Write = Callable[[Path], None]
 
 
-@dataclass(frozen=True)
-class Join:
-    """One engine's way from label rows to a folder of Parquet files."""
+def measured(folder: Path) -> tuple[dict[str, Timing], dict[str, Timing]]:
+    """``ours`` and ``stock`` over few label rows, the JVM warm; ``ours`` and ``duckdb`` over many. All of them read
+    and write Parquet.
 
-    name: str
-    write: Write
+    For a process that has not used Spark before: a JVM's memory is given when it starts.
+    """
+    os.environ |= {"RECOMMEND_HOME": str(folder / "home"), "RECOMMEND_SPARK_MEMORY": DRIVER_MEMORY}
+    tables = folder / "tables"
+    tables.mkdir(parents=True)
+    write_views(tables)
+    spark = _session()
+    labels = write_labels(folder, FEW)
+    expected = _floor(tables, labels)
+    engines = {
+        "ours": _timed("ours", ours(tables, labels), folder, expected),
+        "stock": _timed("stock", stock(tables, labels), folder, expected),
+    }
+    interleaved(engines, FEW, WARMING)
+    few = interleaved(engines, FEW, FEW_REPEATS)
 
-    def seconds(self, folder: Path) -> float:
-        """How long it takes to write ``folder``, which must not exist."""
-        begun = time.perf_counter()
-        self.write(folder)
-        return time.perf_counter() - begun
-
-
-def spark_session() -> SparkSession:
-    """A warm one. ``RECOMMEND_SPARK_MEMORY`` is the driver's memory."""
-    spark = session("benchmark of joins")
-    spark.conf.set("spark.sql.shuffle.partitions", str(PARTITIONS))
-    spark.range(10).repartition(2).count()
-    return spark
+    labels = write_labels(folder, MANY)
+    expected = _floor(tables, labels)
+    engines = {
+        "duckdb": _timed("DuckDB", duckdb_by_hand(tables, labels), folder, expected),
+        "ours": _timed("ours", ours(tables, labels), folder, expected),
+    }
+    many = interleaved(engines, MANY, MANY_REPEATS)
+    spark.stop()
+    return few, many
 
 
 def write_labels(folder: Path, count: int) -> Path:
     """``count`` label rows as one Parquet file, which every engine reads."""
     path = folder / f"labels-{count}.parquet"
-    rows = label_rows(count)
-    duckdb.from_arrow(rows).write_parquet(str(path))
+    duckdb.from_arrow(label_rows(count)).write_parquet(str(path))
     return path
 
 
-def ours(tables: Path, labels: Path) -> Join:
+def ours(tables: Path, labels: Path) -> Write:
     """Our store over the file sources; executors read, join and write."""
-    store = feature_store(tables, AsofSparkOfflineStoreConfig())
-    return Join("spark, ours", _through(store, labels))
+    return _through(feature_store(tables, AsofSparkOfflineStoreConfig()), labels)
 
 
-def stock(tables: Path, labels: Path) -> Join:
+def stock(tables: Path, labels: Path) -> Write:
     """Feast's Spark store, told to leave out what was not known yet; it takes no file sources."""
-    return Join("spark, stock", _through(_spark_source_store(tables), labels))
+    return _through(_spark_source_store(tables), labels)
 
 
-def native(tables: Path, labels: Path) -> Join:
-    """Spark's own ``ASOF JOIN`` by hand, for rows that never tie and are known in the order of their events."""
-
-    def write(folder: Path) -> None:
-        spark = session("benchmark of joins")
-        spark.conf.set("spark.sql.join.asofJoin.enabled", "true")
-        spark.read.parquet(str(labels)).createOrReplaceTempView("labels")
-        joins, features = [], []
-        for view in VIEWS:
-            spark.read.parquet(str(tables / view.name)).createOrReplaceTempView(view.name)
-            keys = " AND ".join(f"l.{key} = {view.name}.{key}" for key, _ in view.keys)
-            joins.append(
-                f"LEFT OUTER ASOF JOIN {view.name} "
-                f"MATCH_CONDITION (l.event_timestamp >= {view.name}.event_timestamp) ON {keys}"
-            )
-            fresh = f"l.event_timestamp - {view.name}.event_timestamp <= INTERVAL {view.ttl.days} DAY"
-            features += [f"CASE WHEN {fresh} THEN {view.name}.{f} END AS {f}" for f in view.features]
-        query = f"SELECT l.*, {', '.join(features)} FROM labels l {' '.join(joins)}"
-        spark.sql(query).write.parquet(str(folder))
-
-    return Join("spark, its ASOF JOIN by hand", write)
-
-
-def duckdb_by_hand(tables: Path, labels: Path) -> Join:
-    """DuckDB's ``ASOF JOIN`` by hand, to Parquet."""
+def duckdb_by_hand(tables: Path, labels: Path) -> Write:
+    """DuckDB's ``ASOF JOIN`` by hand."""
 
     def write(folder: Path) -> None:
-        joins, features = [], []
-        for view in VIEWS:
-            keys = " AND ".join(f"l.{key} = {view.name}.{key}" for key, _ in view.keys)
-            joins.append(
-                f"ASOF LEFT JOIN (SELECT *, greatest(event_timestamp, created) AS known "
-                f"FROM '{tables / view.name}/*/*.parquet') {view.name} ON {keys} AND l.instant >= {view.name}.known"
-            )
-            fresh = f"l.instant - {view.name}.event_timestamp <= INTERVAL {view.ttl.days} DAY"
-            features += [f"CASE WHEN {fresh} THEN {f} END AS {f}" for f in view.features]
-        rows = f"(SELECT *, event_timestamp AT TIME ZONE 'UTC' AS instant FROM '{labels}')"
-        query = f"SELECT l.* EXCLUDE (instant), {', '.join(features)} FROM {rows} l {' '.join(joins)}"
         folder.mkdir()
-        with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        query = asof_join_by_hand(tables, f"'{labels}'")
+        with unordered_duckdb() as connection:
             connection.execute(f"COPY ({query}) TO '{folder / 'part-0.parquet'}' (FORMAT parquet)")
 
-    return Join("duckdb, by hand", write)
+    return write
+
+
+def _session() -> SparkSession:
+    spark = session("benchmark of joins")
+    spark.conf.set("spark.sql.shuffle.partitions", str(PARTITIONS))
+    return spark
+
+
+def _floor(tables: Path, labels: Path) -> tuple[int | float, ...]:
+    with unordered_duckdb() as connection:
+        return checksum(connection.sql(asof_join_by_hand(tables, f"'{labels}'")))
+
+
+def _timed(name: str, write: Write, folder: Path, expected: tuple[int | float, ...]) -> Engine:
+    def seconds() -> float:
+        result = folder / "result"
+        begun = time.perf_counter()
+        write(result)
+        taken = time.perf_counter() - begun
+        if (found := checksum(duckdb.read_parquet(f"{result}/*.parquet"))) != expected:
+            raise SystemExit(f"{name}: the result is {found} instead of {expected}")
+        shutil.rmtree(result)
+        return taken
+
+    return seconds
 
 
 def _through(store: FeatureStore, labels: Path) -> Write:
     def write(folder: Path) -> None:
-        rows = session("benchmark of joins").read.parquet(str(labels))
+        rows = _session().read.parquet(str(labels))
         job = store.get_historical_features(
             rows,  # type: ignore[arg-type]  # Feast's Spark store takes Spark's frames
             feature_references(),

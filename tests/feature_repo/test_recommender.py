@@ -137,7 +137,9 @@ def test_the_feature_service_has_the_rankers_columns_in_their_order() -> None:
 
 def test_likeness_is_by_features_of_the_recommender() -> None:
     assert declare(alike_by=("film_activity__age_days",)).alike_by == ("film_activity__age_days",)
-    with pytest.raises(RecommendError, match=r"alike_by names genre.*its features are film_activity__views_7d"):
+    with pytest.raises(
+        RecommendError, match=r"alike_by names genre.*its features are film_activity__views_7d"
+    ):
         declare(alike_by=("genre",))
 
 

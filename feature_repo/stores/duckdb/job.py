@@ -18,6 +18,8 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.saved_dataset import SavedDatasetStorage
 
+from feature_repo.stores.duckdb.parquet_files import write_file
+
 BATCH_ROWS = 122_880
 """Rows a batch: DuckDB's row group, so that a streamed file has row groups of a usual size."""
 
@@ -109,7 +111,7 @@ class StreamedRetrievalJob(RetrievalJob):
         filesystem, path = FileSource.create_filesystem_and_path(uri, endpoint)
         rows = self.to_arrow().to_reader() if self.on_demand_feature_views else self.to_arrow_reader()
         if filesystem is None and path.endswith(".parquet"):
-            _write_file(rows, Path(path))
+            write_file(rows, Path(path))
             return [uri]
         if path.endswith(".parquet"):
             with pq.ParquetWriter(path, rows.schema, filesystem=filesystem) as writer:
@@ -144,12 +146,3 @@ class StreamedRetrievalJob(RetrievalJob):
     def metadata(self) -> RetrievalMetadata | None:
         """What was asked for."""
         return self._metadata
-
-
-def _write_file(rows: pa.RecordBatchReader, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with pq.ParquetWriter(partial, rows.schema) as writer:
-        for batch in rows:
-            writer.write_batch(batch)
-    partial.replace(path)

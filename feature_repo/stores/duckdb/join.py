@@ -22,9 +22,10 @@ from feature_repo.stores.duckdb.asof_sql import (
     plan,
     probe_sql,
 )
-from feature_repo.stores.duckdb.scan import Session, scan, source_columns
+from feature_repo.stores.duckdb.scan import Session, scan
 from feature_repo.stores.entity_rows import EntityRows
 from feature_repo.stores.period import Period
+from feature_repo.stores.source_rows import source_columns
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How DuckDB reads what Feast calls a data source: the relation to scan, and the Arrow types of its columns."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,9 @@ class Session:
             config = {name: str(value) for name, value in settings.items() if value is not None}
             with duckdb.connect(":memory:", config=config) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
+                connection.execute(
+                    "SET enable_progress_bar = false"
+                )  # it would mix with what the caller prints
                 yield connection
 
 
@@ -96,7 +99,7 @@ def scan(
         OSError: a file is missing, or is none of Parquet.
         ValueError: a column is missing.
     """
-    path = _local_parquet(source, repo_path)
+    path = local_parquet(source, repo_path)
     wanted = tuple(dict.fromkeys((*columns, *optional)))
     relation = (
         _read(connection, source, wanted, repo_path) if path is None else _scan(connection, path, wanted)
@@ -111,13 +114,8 @@ def scan(
     return Scan(relation, pa.schema([held.field(c) for c in wanted if c in held.names]), name)
 
 
-def source_columns(mapping: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
-    """What the columns are called in the source, before Feast's ``field_mapping`` (source → feature)."""
-    original = {new: old for old, new in mapping.items()}
-    return tuple(original.get(name, name) for name in names)
-
-
-def _local_parquet(source: DataSource, repo_path: Path | None) -> Path | None:
+def local_parquet(source: DataSource | None, repo_path: Path | None) -> Path | None:
+    """The file or folder of a Parquet source on this machine; of any other source, ``None``."""
     if not isinstance(source, FileSource) or urlparse(source.path).netloc:
         return None
     path = Path(FileSource.get_uri_for_file_path(repo_path, source.path.removeprefix("file:")))

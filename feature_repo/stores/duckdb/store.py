@@ -7,15 +7,18 @@ In ``feature_store.yaml``::
       memory_limit: 8GB        # of one query; DuckDB spills what does not fit
       temp_directory: spill    # the folder where to
 
-Everything else, writing among it, is Feast's own.
+Everything else is Feast's own.
 """
 
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from feast.data_source import DataSource
-from feast.feature_logging import LOG_DATE_FIELD
+from feast.feature_logging import LOG_DATE_FIELD, LoggingConfig, LoggingSource
 from feast.feature_view import DUMMY_ENTITY_ID, FeatureView
 from feast.infra.offline_stores.duckdb import (
     DuckDBOfflineStore,
@@ -30,10 +33,13 @@ from feast.utils import compute_non_entity_date_range
 
 from feature_repo.stores.duckdb.job import StreamedRetrievalJob
 from feature_repo.stores.duckdb.join import AsofJoin, RequestedView, occurrences
+from feature_repo.stores.duckdb.parquet_files import append
 from feature_repo.stores.duckdb.pull import Pull
-from feature_repo.stores.duckdb.scan import Session
+from feature_repo.stores.duckdb.scan import Session, local_parquet
 from feature_repo.stores.entity_rows import EntityRows
+from feature_repo.stores.feature_logs import write_logged_features
 from feature_repo.stores.period import Period, microseconds
+from feature_repo.stores.source_rows import source_columns
 
 
 class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):
@@ -55,7 +61,7 @@ class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):
 
 
 class AsofDuckDBOfflineStore(DuckDBOfflineStore):
-    """Feast's DuckDB store; what it reads, it reads by SQL of its own. Jobs run when their result is taken."""
+    """Feast's DuckDB store; what it reads and appends, it does so in its own way. Jobs run when their result is taken."""
 
     @staticmethod
     def get_historical_features(  # type: ignore[override]
@@ -161,6 +167,41 @@ class AsofDuckDBOfflineStore(DuckDBOfflineStore):
         )
         columns = (join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
         return _pull(config, data_source, *columns, period, latest=False)
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig,
+        feature_view: FeatureView,
+        table: pa.Table,
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Append rows to the view's source; see `feature_repo.stores.duckdb.parquet_files.append`.
+
+        Feast has renamed their columns by the source's ``field_mapping``, which is undone. What is no local Parquet
+        is written by Feast's own store.
+
+        Raises:
+            ValueError: the rows' columns are not the source's.
+        """
+        source = feature_view.batch_source
+        path = local_parquet(source, config.repo_path)
+        if path is None:
+            DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
+            return
+        append(table.rename_columns(source_columns(source.field_mapping, table.column_names)), path)
+        if progress:
+            progress(table.num_rows)
+
+    @staticmethod
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,
+    ) -> None:
+        """See `feature_repo.stores.feature_logs.write_logged_features`."""
+        write_logged_features(data, logging_config, config.repo_path)
 
 
 def _requested(

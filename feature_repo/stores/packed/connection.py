@@ -1,17 +1,24 @@
 """The settings of the packed online store, and opening what they name."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from feast.repo_config import FeastConfigBaseModel
-from pydantic import SecretStr, StrictStr
+from pydantic import SecretStr, StrictStr, field_validator
 
 from feature_repo.stores.packed.backends import Backend
 
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
 
 class ConnectionSettings(FeastConfigBaseModel):
-    """Where the rows are kept."""
+    """Where the rows are kept.
+
+    Feast puts the environment's ``${NAME}`` into feature_store.yaml before it reads it, and leaves those that are not
+    set as they stand: they are refused here, by name.
+    """
 
     backend: Literal["lmdb", "redis"] = "lmdb"
 
@@ -20,7 +27,7 @@ class ConnectionSettings(FeastConfigBaseModel):
     map_bytes: int = 1 << 30
     """LMDB's first map size; doubles by itself. Address space, not memory or disk."""
 
-    connection_string: StrictStr | None = None
+    connection_string: SecretStr | None = None
     """``redis://…``, ``rediss://…`` or Feast's form ``host:port,db=0,ssl=true,password=…``; goes before the rest."""
     host: StrictStr = "localhost"
     port: int = 6379
@@ -31,6 +38,22 @@ class ConnectionSettings(FeastConfigBaseModel):
     tls_ca_certs: StrictStr | None = None
     timeout_seconds: float = 2.0
     """How long a connection or an answer of Redis may take before the store counts as unavailable."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_all_variables(cls, value: Any) -> Any:
+        if isinstance(value, str) and (found := _VARIABLE.search(value)):
+            raise ValueError(f"the environment variable {found[1]} is not set")
+        return value
+
+    @property
+    def is_networked(self) -> bool:
+        """Whether other machines reach the same rows."""
+        return self.backend == "redis"
+
+    def connection(self) -> "ConnectionSettings":
+        """These settings without a subclass's own: what another process needs to open the backend."""
+        return ConnectionSettings(**{name: getattr(self, name) for name in ConnectionSettings.model_fields})
 
 
 def open_backend(settings: ConnectionSettings, repo_path: Path | None) -> Backend:
@@ -55,7 +78,7 @@ def _open_redis(settings: ConnectionSettings) -> Backend:
         # One more try, at once, for a connection that the server closed while it was idle.
         "retry": Retry(NoBackoff(), 1),
     }
-    text = settings.connection_string
+    text = settings.connection_string.get_secret_value() if settings.connection_string else None
     if text and "://" in text:
         client = redis.Redis.from_url(text, **common)
     else:

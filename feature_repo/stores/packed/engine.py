@@ -6,15 +6,17 @@ In feature_store.yaml, beside `feature_repo.stores.packed.online_store.PackedOnl
       type: feature_repo.stores.packed.engine.PackedComputeEngine
 """
 
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 from feast import BatchFeatureView, FeatureView
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
+from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.utils import _get_column_names
 from pydantic import StrictStr
@@ -23,9 +25,14 @@ from feature_repo.stores.packed.bulk import Table, pack_batch
 from feature_repo.stores.packed.keys import NO_ENTITY, encoded_value, row_prefix
 from feature_repo.stores.packed.layout import layout_of
 from feature_repo.stores.packed.online_store import PackedOnlineStore
-from feature_repo.stores.packed.source_batches import SourceBatches, source_batches
+from feature_repo.stores.packed.source_batches import source_batches
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 BATCH_ROWS = 65_536
+
+Stored: TypeAlias = Generator[int, None, None]
 
 
 class PackedComputeEngineConfig(LocalComputeEngineConfig):
@@ -42,6 +49,10 @@ class PackedComputeEngine(LocalComputeEngine):
     Every batch is one transaction of upserts in which an older row never replaces a newer one. So a run that was
     killed is resumed by running it again, and two runs at once do no harm. A view that computes (a transformation,
     an aggregation, views as its sources), that is validated or also written offline, goes Feast's own way.
+
+    What a Spark offline store yields is packed by Spark's executors. Into Redis they write themselves, in parallel,
+    and the driver sees no row. LMDB is a folder of this machine, which executors of a cluster have not: there the
+    packed rows come to the driver, a partition at a time.
 
     The first time, Feast starts at the present less the view's ttl, whatever end it was given. As of an earlier end
     that interval is empty; it then starts at the end less the ttl.
@@ -68,29 +79,24 @@ class PackedComputeEngine(LocalComputeEngine):
         return LocalMaterializationJob(job_id, MaterializationJobStatus.SUCCEEDED)
 
     def _materialize_packed(self, registry: BaseRegistry, task: MaterializationTask) -> None:
-        view = task.feature_view
-        table = _table(task.project, view)
+        table = _table(task.project, task.feature_view)
         self.online_store.layouts(self.repo_config).remember(table.layout)
-        backend = self.online_store.backend(self.repo_config)
-        source = self._pull(registry, task)
-        renamed = view.batch_source.field_mapping or {}
-        progress = task.tqdm_builder(source.total) if task.tqdm_builder else None  # type: ignore[arg-type]
+        stored, total = self._store(self._pull(registry, task), table, task.feature_view)
+        progress = task.tqdm_builder(total) if task.tqdm_builder else None  # type: ignore[arg-type]
         with ExitStack() as stack:
-            stack.enter_context(closing(source.batches))
+            stack.enter_context(closing(stored))
             if progress is not None:
                 stack.enter_context(closing(progress))
-            for batch in source.batches:
-                names = [renamed.get(name, name) for name in batch.schema.names]
-                backend.upsert(*pack_batch(table, pa.RecordBatch.from_arrays(batch.columns, names=names)))
+            for count in stored:
                 if progress is not None:
-                    progress.update(batch.num_rows)
+                    progress.update(count)
 
-    def _pull(self, registry: BaseRegistry, task: MaterializationTask) -> SourceBatches:
-        """The latest row of every entity in the interval."""
+    def _pull(self, registry: BaseRegistry, task: MaterializationTask) -> RetrievalJob:
+        """The latest row of every entity in the interval, to be read."""
         view = task.feature_view
         entities = [registry.get_entity(name, task.project) for name in view.entities]
         join_keys, features, event, created = _get_column_names(view, entities)
-        job = self.offline_store.pull_latest_from_table_or_query(
+        return self.offline_store.pull_latest_from_table_or_query(
             config=self.repo_config,
             data_source=view.batch_source,
             join_key_columns=join_keys,
@@ -100,7 +106,41 @@ class PackedComputeEngine(LocalComputeEngine):
             start_date=task.start_time,
             end_date=task.end_time,
         )
-        return source_batches(job, sorted(join_keys), self._batch_rows)
+
+    def _store(self, job: RetrievalJob, table: Table, view: FeatureView) -> tuple[Stored, int | None]:
+        """Counts of rows as they are stored, and how many there will be where that is known."""
+        if hasattr(job, "to_spark_df") and hasattr(job, "spark_session"):
+            return self._store_frame(job.to_spark_df(), table), None
+        mapping = view.batch_source.field_mapping or {}
+        columns = {name: column for column, name in mapping.items()}
+        order = sorted(columns.get(name, name) for name in table.join_keys)
+        source = source_batches(job, order, self._batch_rows)
+        return self._store_batches(source.batches, table, mapping), source.total
+
+    def _store_batches(
+        self, batches: Generator[pa.RecordBatch, None, None], table: Table, mapping: Mapping[str, str]
+    ) -> Stored:
+        """By this process, a batch at a time. The batches have the source's own names."""
+        backend = self.online_store.backend(self.repo_config)
+        with closing(batches):
+            for batch in batches:
+                names = [mapping.get(name, name) for name in batch.schema.names]
+                backend.upsert(*pack_batch(table, pa.RecordBatch.from_arrays(batch.columns, names=names)))
+                yield batch.num_rows
+
+    def _store_frame(self, frame: "DataFrame", table: Table) -> Stored:
+        """By Spark's executors, where they reach the storage. The frame has the view's names."""
+        from feature_repo.stores.packed.spark_write import pack_on_executors, store_on_executors
+
+        settings = self.repo_config.online_store.connection()
+        if settings.is_networked:
+            yield from store_on_executors(frame, table, settings, self._batch_rows)
+            return
+        backend = self.online_store.backend(self.repo_config)
+        with closing(pack_on_executors(frame, table, self._batch_rows)) as packed:
+            for keys, rows in packed:
+                backend.upsert(keys, rows)
+                yield len(keys)
 
 
 def _is_plain(task: MaterializationTask) -> bool:

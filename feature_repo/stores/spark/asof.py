@@ -2,8 +2,8 @@
 
 For an entity row (keys, t), the feature rows that count have the same keys, ``event_timestamp <= t``, ``created``
 null or ``<= t``, and ``event_timestamp >= t - ttl``. Of these the one with the greatest event timestamp wins,
-ties by the greatest ``created`` (null is the least), then by the greatest features, compared in the order of
-their columns' names (null is the least, NaN the greatest).
+ties by the greatest ``created`` (null is the least), then by the greatest values of the tie-break columns and of the
+features, compared in the order of the columns' names (null is the least, NaN the greatest).
 
 A feature row is *knowable* from ``greatest(event_timestamp, created)``. Entity rows and feature rows are put one
 below the other, partitioned by the keys, and sorted by the instant at which they are knowable or asked for,
@@ -50,6 +50,8 @@ class FeatureRows:
         features: (name in the result, column of ``rows``).
         event_timestamp: The column of instants for which rows hold; without a time zone, they are UTC.
         created: The column of instants at which rows were written, where that is recorded.
+        tie_break: Columns that decide as the features do; with all of the view's, the same row wins whichever
+            features are asked for.
         ttl: How long a row holds, the last microsecond included; none is for ever.
         hindsight: Whether a row counts from its event on, even if it was created later.
     """
@@ -59,6 +61,7 @@ class FeatureRows:
     features: tuple[tuple[str, str], ...]
     event_timestamp: str
     created: str | None = None
+    tie_break: tuple[str, ...] = ()
     ttl: timedelta | None = None
     hindsight: bool = False
 
@@ -68,8 +71,8 @@ class FeatureRows:
         return tuple(key for key, _ in self.keys)
 
     def packed(self, number: int) -> PackedColumns:
-        """Its feature columns, each once; ``number`` tells the views apart."""
-        columns = sorted({column for _, column in self.features})
+        """What its rows are compared by, each column once; ``number`` tells the views apart."""
+        columns = sorted({*(column for _, column in self.features), *self.tie_break})
         return PackedColumns.of(self.rows.schema, columns, prefix=f"__asof_{number}_")
 
 
@@ -146,7 +149,8 @@ def _knowable(left: DataFrame, number: int, view: FeatureRows) -> DataFrame:
 def _in_time(number: int, view: FeatureRows) -> dict[str, Column]:
     """The winner's packs; null where there is no winner, or where it is too old."""
     winner = F.col(_winner(number))
-    packs = {name: winner[name] for name in view.packed(number).names}
+    packed = view.packed(number)
+    packs = {name: winner[name] for name in packed.holding([column for _, column in view.features])}
     if not view.ttl:
         return packs
     # Twice the age, and one.

@@ -60,8 +60,6 @@ class SparkEntityRows:
     @classmethod
     def _of_frame(cls, frame: DataFrame) -> "SparkEntityRows":
         timestamp = _timestamp_column(frame.schema)
-        if isinstance(frame.schema[timestamp].dataType, T.StringType):
-            frame = frame.withColumn(timestamp, F.col(timestamp).cast("timestamp"))
         return cls(frame, timestamp, *_bounds(frame, timestamp))
 
     @classmethod

@@ -59,11 +59,16 @@ def pruned(frame: DataFrame, column: str, first: datetime | None, last: datetime
     return kept
 
 
+def utc(instant: datetime) -> datetime:
+    """The same in UTC; one without a time zone is UTC already."""
+    return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+
+
 def _literal(instant: datetime, held: T.DataType) -> Column:
-    utc = instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+    at = utc(instant)
     match held:
         case T.DateType():
-            return F.lit(utc.date())
+            return F.lit(at.date())
         case T.TimestampNTZType():
-            return F.lit(utc.replace(tzinfo=None).isoformat(sep=" ")).cast("timestamp_ntz")
-    return F.lit(utc.isoformat(sep=" ")).cast("timestamp")
+            return F.lit(at.replace(tzinfo=None).isoformat(sep=" ")).cast("timestamp_ntz")
+    return F.lit(at.isoformat(sep=" ")).cast("timestamp")

@@ -49,10 +49,9 @@ class PackedColumns:
             packs += [_Pack(f"{prefix}{len(packs) + n}", part, held) for n, part in enumerate(parts)]
         return cls(tuple(packs))
 
-    @property
-    def names(self) -> list[str]:
-        """Of the packs."""
-        return [pack.name for pack in self.packs]
+    def holding(self, columns: Sequence[str]) -> list[str]:
+        """The names of the packs that have some of the columns."""
+        return [pack.name for pack in self.packs if not set(columns).isdisjoint(pack.columns)]
 
     def columns(self) -> list[Column]:
         """The packs, to be selected from a frame that has the columns."""

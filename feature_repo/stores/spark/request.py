@@ -9,16 +9,15 @@ from feast.infra.offline_stores.contrib.spark_offline_store.spark import (
     _apply_bfv_transformations,
     _register_iceberg_source_as_temp_view,
 )
-from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 from feast.infra.offline_stores.offline_utils import FeatureViewQueryContext, get_feature_view_query_context
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import RepoConfig
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
+from feature_repo.stores.source_rows import source_columns
 from feature_repo.stores.spark.asof import FeatureRows
-from feature_repo.stores.spark.instants import pruned
-from feature_repo.stores.spark.sources import over, readable
+from feature_repo.stores.spark.instants import utc
+from feature_repo.stores.spark.sources import in_period, over, readable
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,36 @@ class FeatureRequest:
         contexts = _apply_bfv_transformations(self.spark, views, contexts)
         named = {view.projection.name_to_use(): view for view in views}
         return [
-            FeatureRows(
-                rows=self._rows(context, named[context.name], start, end),
-                keys=_keys(context, named[context.name]),
-                features=_features(context, full_feature_names),
-                event_timestamp=context.timestamp_field,
-                created=context.created_timestamp_column or None,
-                ttl=named[context.name].ttl or None,
+            self._view_rows(
+                context,
+                named[context.name],
+                self._rows(context, named[context.name], start, end),
+                full_feature_names=full_feature_names,
                 hindsight=hindsight,
             )
             for context in contexts
         ]
+
+    def _view_rows(
+        self,
+        context: FeatureViewQueryContext,
+        view: FeatureView,
+        rows: DataFrame,
+        *,
+        full_feature_names: bool,
+        hindsight: bool,
+    ) -> FeatureRows:
+        all_features = source_columns(context.field_mapping, [field.name for field in view.features])
+        return FeatureRows(
+            rows=rows,
+            keys=_keys(context, view),
+            features=_features(context, full_feature_names),
+            event_timestamp=context.timestamp_field,
+            created=context.created_timestamp_column or None,
+            tie_break=tuple(column for column in all_features if column in rows.columns),
+            ttl=view.ttl or None,
+            hindsight=hindsight,
+        )
 
     def _over_spark(self, view: FeatureView) -> FeatureView:
         if view.batch_source is None:
@@ -84,26 +102,15 @@ class FeatureRequest:
     ) -> DataFrame:
         rows = self.spark.sql(f"SELECT * FROM {context.table_subquery}")
         first = _reaching_back(start, view.ttl)
-        rows = pruned(rows, context.timestamp_field, first, end)
-        source, partition = view.batch_source, context.date_partition_column
-        if not (isinstance(source, SparkSource) and partition and source.date_partition_column_format):
-            return rows
-        day = source.date_partition_column_format
-        if first is not None:
-            rows = rows.where(F.col(partition) >= first.strftime(day))
-        return rows.where(F.col(partition) <= _utc(end).strftime(day))
+        return in_period(rows, view.batch_source, context.timestamp_field, first, end)
 
 
 def _reaching_back(start: datetime, ttl: timedelta | None) -> datetime | None:
     """The first instant whose row still holds at ``start``; ``None`` is without limit."""
-    utc = _utc(start)
-    if not ttl or utc - datetime.min.replace(tzinfo=UTC) < ttl:
+    first = utc(start)
+    if not ttl or first - datetime.min.replace(tzinfo=UTC) < ttl:
         return None
-    return utc - ttl
-
-
-def _utc(instant: datetime) -> datetime:
-    return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+    return first - ttl
 
 
 def _keys(context: FeatureViewQueryContext, view: FeatureView) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,7 @@
 """Sources of features for Spark: Feast's own, and files, so that one set of feature views serves both profiles."""
 
 import copy
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 from feast.infra.offline_stores.file_source import FileSource
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feature_repo.stores.spark.instants import pruned, utc
 
 
 def readable(source: DataSource, spark: SparkSession, repo_path: Path | None) -> DataSource:
@@ -40,6 +44,29 @@ def writable(source: DataSource, repo_path: Path | None) -> DataSource:
     if not isinstance(source, FileSource):
         return source
     return _spark_source(source, path=parquet_path(source, repo_path), file_format="parquet")
+
+
+def in_period(
+    rows: DataFrame, source: DataSource, timestamp: str, first: datetime | None, last: datetime
+) -> DataFrame:
+    """The rows from ``first`` to ``last``, both included; ``None`` is open, and naive ones are UTC.
+
+    Args:
+        rows: Of the source.
+        source: One of Spark's may name a column of days by which its partitions can be left out.
+        timestamp: The column of events.
+        first: The first instant.
+        last: The last instant.
+    """
+    kept = pruned(rows, timestamp, first, last)
+    if not (isinstance(source, SparkSource) and source.date_partition_column):
+        return kept
+    partition, day = source.date_partition_column, source.date_partition_column_format
+    if not day:
+        return kept
+    if first is not None:
+        kept = kept.where(F.col(partition) >= utc(first).strftime(day))
+    return kept.where(F.col(partition) <= utc(last).strftime(day))
 
 
 def over(view: FeatureView, source: DataSource) -> FeatureView:

@@ -8,35 +8,43 @@ In ``feature_store.yaml``::
         spark.master: spark://...
         spark.sql.shuffle.partitions: "200"   # so many that a partition of entity rows fits a task's memory
 
-Everything else, writing among it, is Feast's own.
+Everything else is Feast's own.
 """
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from feast.data_source import DataSource
-from feast.feature_view import FeatureView
+from feast.feature_logging import LoggingConfig, LoggingSource
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL, FeatureView
 from feast.infra.offline_stores.contrib.spark_offline_store.spark import (
     SparkOfflineStore,
     SparkOfflineStoreConfig,
     get_spark_session_or_start_new_with_repoconfig,
 )
+from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
 from feast.utils import compute_non_entity_date_range
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
+from feature_repo.stores.feature_logs import write_logged_features
+from feature_repo.stores.source_rows import source_columns
+from feature_repo.stores.spark.append import append
 from feature_repo.stores.spark.asof import asof_join
 from feature_repo.stores.spark.entity_rows import SparkEntityRows, occurrences
-from feature_repo.stores.spark.instants import EPOCH, in_microseconds
+from feature_repo.stores.spark.instants import EPOCH
 from feature_repo.stores.spark.job import AsofSparkRetrievalJob
+from feature_repo.stores.spark.latest import latest
 from feature_repo.stores.spark.request import FeatureRequest
-from feature_repo.stores.spark.sources import over, readable, writable
+from feature_repo.stores.spark.sources import in_period, readable, writable
 
 
 class AsofSparkOfflineStoreConfig(SparkOfflineStoreConfig):
@@ -113,11 +121,37 @@ class AsofSparkOfflineStore(SparkOfflineStore):
 
     @staticmethod
     def pull_latest_from_table_or_query(
-        config: RepoConfig, data_source: DataSource, *args: Any, **kwargs: Any
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
     ) -> RetrievalJob:
-        """Feast's, over file sources too."""
-        return SparkOfflineStore.pull_latest_from_table_or_query(
-            config, _readable(data_source, config), *args, **kwargs
+        """The latest row of every key from ``start_date`` to ``end_date``, both included; naive ones are UTC.
+
+        A row that was created after ``end_date`` counts: the next increment, which begins at ``end_date``, would not
+        see it. The columns have the names that ``field_mapping`` gives them.
+        """
+        spark = get_spark_session_or_start_new_with_repoconfig(config.offline_store)
+        source = _readable(data_source, config)
+        created = created_timestamp_column or None
+        rows = spark.sql(f"SELECT * FROM {source.get_table_query_string()}")
+        rows = in_period(rows, source, timestamp_field, start_date, end_date)
+        found = latest(rows, join_key_columns, feature_name_columns, timestamp_field, created)
+        columns = [*join_key_columns, *feature_name_columns, timestamp_field, *filter(None, [created])]
+        selected = [F.col(c).alias(source.field_mapping.get(c, c)) for c in dict.fromkeys(columns)]
+        if not join_key_columns:
+            selected.append(F.lit(DUMMY_ENTITY_VAL).alias(DUMMY_ENTITY_ID))
+        return AsofSparkRetrievalJob(
+            found.select(*selected),
+            None,
+            config=config,
+            full_feature_names=False,
+            on_demand_feature_views=[],
+            metadata=RetrievalMetadata(feature_name_columns, join_key_columns, start_date, end_date),
         )
 
     @staticmethod
@@ -136,12 +170,33 @@ class AsofSparkOfflineStore(SparkOfflineStore):
         table: pa.Table,
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Feast's, over file sources too: the rows are appended as further Parquet files.
+        """Append rows to the view's files; see `feature_repo.stores.spark.append.append`.
 
-        Nanoseconds, which Spark does not read from Parquet, are rounded down to microseconds.
+        Feast has renamed their columns by the source's ``field_mapping``, which is undone. What are no files is
+        written by Feast's own store.
+
+        Raises:
+            ValueError: the rows' columns are not the source's.
         """
-        view = over(feature_view, writable(feature_view.batch_source, config.repo_path))
-        SparkOfflineStore.offline_write_batch(config, view, in_microseconds(table), progress)
+        source = writable(feature_view.batch_source, config.repo_path)
+        if not isinstance(source, SparkSource) or not source.path:
+            SparkOfflineStore.offline_write_batch(config, feature_view, table, progress)
+            return
+        spark = get_spark_session_or_start_new_with_repoconfig(config.offline_store)
+        append(spark, table.rename_columns(source_columns(source.field_mapping, table.column_names)), source)
+        if progress:
+            progress(table.num_rows)
+
+    @staticmethod
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,
+    ) -> None:
+        """See `feature_repo.stores.feature_logs.write_logged_features`."""
+        write_logged_features(data, logging_config, config.repo_path)
 
 
 def _readable(source: DataSource, config: RepoConfig) -> DataSource:

@@ -8,6 +8,17 @@ from datetime import datetime, timedelta
 Value = int | float | str | None
 
 
+Tie = tuple[timedelta | None, tuple[Value, ...]]
+
+TIES: dict[str, list[Tie]] = {
+    "created null": [(None, (0.5, 8)), (timedelta(0), (0.5, 7))],
+    "value null": [(timedelta(0), (0.5, None)), (timedelta(0), (0.5, 7))],
+    "NaN": [(timedelta(0), (None, 7)), (timedelta(0), (-1.0, 7)), (timedelta(0), (math.nan, 7))],
+    "created earlier": [(timedelta(minutes=-1), (0.5, 8)), (timedelta(0), (0.5, 7))],
+}
+"""Of rows with the same keys and event: how long after it they were created, and their values; the winner last."""
+
+
 @dataclass(frozen=True)
 class FeatureRow:
     """A row of a feature view's source. All instants are time zone aware, or none is.
@@ -31,6 +42,13 @@ class EntityRow:
 
     keys: tuple[Value, ...]
     instant: datetime | None
+
+
+def tied(event: datetime, ties: Sequence[Tie]) -> list[FeatureRow]:
+    """Rows of one key and event."""
+    return [
+        FeatureRow((1, "a"), event, None if late is None else event + late, values) for late, values in ties
+    ]
 
 
 def asof_join(
@@ -57,6 +75,15 @@ def latest(
     return found
 
 
+def in_hindsight(
+    entity_rows: Sequence[EntityRow], feature_rows: Sequence[FeatureRow]
+) -> list[FeatureRow | None]:
+    """The join without a TTL where a row that was created late counts from its event on."""
+    return [
+        max((f for f in feature_rows if _matches(row, f)), key=_order, default=None) for row in entity_rows
+    ]
+
+
 def same(left: Value, right: Value) -> bool:
     """Equality under which NaN is itself, and not null."""
     both_nan = isinstance(left, float) and isinstance(right, float) and math.isnan(left) and math.isnan(right)
@@ -68,11 +95,16 @@ def _winner(row: EntityRow, feature_rows: Sequence[FeatureRow], ttl: timedelta |
 
 
 def _counts(row: EntityRow, feature: FeatureRow, ttl: timedelta | None) -> bool:
-    if None in row.keys or row.keys != feature.keys or row.instant is None or feature.event is None:
+    if not _matches(row, feature) or row.instant is None or feature.event is None:
         return False
     known = feature.created is None or feature.created <= row.instant
-    fresh = not ttl or feature.event >= row.instant - ttl
-    return feature.event <= row.instant and known and fresh
+    return known and (not ttl or feature.event >= row.instant - ttl)
+
+
+def _matches(row: EntityRow, feature: FeatureRow) -> bool:
+    if None in row.keys or row.keys != feature.keys or row.instant is None or feature.event is None:
+        return False
+    return feature.event <= row.instant
 
 
 def _order(row: FeatureRow) -> tuple[datetime, bool, datetime, tuple[tuple[int, float | str], ...]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,18 @@ from feature_repo.stores.duckdb.pull import Pull
 from feature_repo.stores.duckdb.scan import Session
 from feature_repo.stores.entity_rows import EntityRows
 from feature_repo.stores.period import Period, microseconds
-from tests.feature_repo.stores.oracle import EntityRow, FeatureRow, Value, asof_join, latest, same
+from tests.feature_repo.stores.oracle import (
+    TIES,
+    EntityRow,
+    FeatureRow,
+    Tie,
+    Value,
+    asof_join,
+    in_hindsight,
+    latest,
+    same,
+    tied,
+)
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 ONE_THREAD = Session(threads=1)  # the examples are tiny
@@ -78,7 +90,13 @@ def _source(path: Path) -> FileSource:
 
 
 def _joined(
-    path: Path, entities: Sequence[EntityRow], ttl: timedelta | None, held: pa.DataType, few_rows: int
+    path: Path,
+    entities: Sequence[EntityRow],
+    ttl: timedelta | None,
+    held: pa.DataType,
+    few_rows: int,
+    *,
+    hindsight: bool = False,
 ) -> pa.Table:
     rows = pa.table(
         {
@@ -95,6 +113,7 @@ def _joined(
         features=(("view__b", "b"), ("view__a", "a")),
         all_features=("a", "b"),
         ttl=ttl or None,
+        hindsight=hindsight,
     )
     join = AsofJoin(ONE_THREAD, EntityRows.of(rows), (view,), few_rows=few_rows)
     return join.reader(4).read_all()
@@ -133,26 +152,37 @@ def test_whatever_the_rows_the_join_is_the_oracles(
 
 
 @pytest.mark.parametrize("few_rows", [PROBED, UNPROBED])
-@pytest.mark.parametrize(
-    "ties",
-    [
-        [(None, (0.5, 8)), (START, (0.5, 7))],
-        [(START, (0.5, None)), (START, (0.5, 7))],
-        [(START, (None, 7)), (START, (-1.0, 7)), (START, (float("nan"), 7))],
-        [(START - timedelta(minutes=1), (0.5, 8)), (START, (0.5, 7))],
-    ],
-    ids=["created null", "value null", "NaN", "created earlier"],
-)
-def test_of_equal_rows_the_greatest_wins_in_any_order(
-    parquet: Path, few_rows: int, ties: list[tuple[datetime | None, tuple[Value, ...]]]
-) -> None:
-    features = [FeatureRow((1, "a"), START, created, values) for created, values in ties]
+@pytest.mark.parametrize("ties", TIES.values(), ids=TIES)
+def test_of_equal_rows_the_greatest_wins_in_any_order(parquet: Path, few_rows: int, ties: list[Tie]) -> None:
+    features = tied(START, ties)
     entities = [EntityRow((1, "a"), START)]
     for rows in (features, features[::-1]):
         _write(parquet, rows, pa.timestamp("us"))
         result = _joined(parquet, entities, None, pa.timestamp("us"), few_rows)
         _assert_exact(result, entities, [features[-1]])
         assert asof_join(entities, rows) == [features[-1]]
+
+
+@pytest.mark.parametrize("few_rows", [PROBED, UNPROBED])
+def test_of_rows_that_become_known_at_once_the_later_event_wins(parquet: Path, few_rows: int) -> None:
+    known = START + timedelta(minutes=5)
+    early = FeatureRow((1, "a"), START, known, (0.5, 8))
+    later = FeatureRow((1, "a"), START + timedelta(minutes=1), known, (-1.0, 7))
+    entities = [EntityRow((1, "a"), known)]
+    for rows in ([early, later], [later, early]):
+        _write(parquet, rows, pa.timestamp("us"))
+        _assert_exact(_joined(parquet, entities, None, pa.timestamp("us"), few_rows), entities, [later])
+
+
+@pytest.mark.parametrize("few_rows", [PROBED, UNPROBED])
+@settings(max_examples=20)
+@given(feature_rows, entity_rows)
+def test_in_hindsight_a_row_counts_from_its_event_on(
+    parquet: Path, few_rows: int, features: list[FeatureRow], entities: list[EntityRow]
+) -> None:
+    _write(parquet, features, pa.timestamp("us"))
+    result = _joined(parquet, entities, None, pa.timestamp("us"), few_rows, hindsight=True)
+    _assert_exact(result, entities, in_hindsight(entities, features))
 
 
 @pytest.mark.parametrize("ttl", [None, timedelta(minutes=9)])
@@ -182,16 +212,10 @@ def test_rows_that_are_distinct_take_short_cuts_and_give_the_same(
     _assert_exact(result, entities, asof_join(entities, features, ttl))
 
 
-@settings(max_examples=40)
-@given(feature_rows, instants, st.integers(0, 8), time_types)
-def test_the_latest_rows_are_the_oracles(
-    parquet: Path, features: list[FeatureRow], start: datetime, minutes: int, held: pa.DataType
-) -> None:
-    end = start + timedelta(minutes=minutes)
-    _write(parquet, features, held)
+def _latest(path: Path, start: datetime, end: datetime) -> list[dict[str, Any]]:
     pull = Pull(
         session=ONE_THREAD,
-        source=_source(parquet),
+        source=_source(path),
         join_keys=("user", "room"),
         features=("a", "b"),
         timestamp="at",
@@ -199,7 +223,27 @@ def test_the_latest_rows_are_the_oracles(
         period=Period(microseconds(start), microseconds(end)),
         latest=True,
     )
-    found = pull.reader(3).read_all().to_pylist()
+    rows: list[dict[str, Any]] = pull.reader(3).read_all().to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("ties", TIES.values(), ids=TIES)
+def test_the_latest_of_equal_rows_is_the_greatest_in_any_order(parquet: Path, ties: list[Tie]) -> None:
+    features = tied(START, ties)
+    for rows in (features, features[::-1]):
+        _write(parquet, rows, pa.timestamp("us"))
+        (found,) = _latest(parquet, START, START)
+        assert all(map(same, (found["a"], found["b"]), features[-1].values))
+
+
+@settings(max_examples=40)
+@given(feature_rows, instants, st.integers(0, 8), time_types)
+def test_the_latest_rows_are_the_oracles(
+    parquet: Path, features: list[FeatureRow], start: datetime, minutes: int, held: pa.DataType
+) -> None:
+    end = start + timedelta(minutes=minutes)
+    _write(parquet, features, held)
+    found = _latest(parquet, start, end)
     expected = latest(features, start, end)
     assert len(found) == len(expected)
     for row in found:
@@ -228,6 +272,13 @@ def test_nanoseconds_within_the_last_microsecond_of_the_period_are_seen(
     pq.write_table(table.set_column(table.schema.get_field_index("at"), "at", late), parquet)
     result = _joined(parquet, [EntityRow((1, "a"), START)], timedelta(0), pa.timestamp("us"), UNPROBED)
     assert result.column("view__b").to_pylist() == [7]
+
+
+@pytest.mark.parametrize("second", [0, -1_000_000])
+def test_nanoseconds_of_entity_rows_are_rounded_down(second: int) -> None:
+    nanoseconds = pa.array([second * 10**9 + 1_999, None], pa.timestamp("ns"))
+    rows = EntityRows.of(pa.table({"event_timestamp": nanoseconds}))
+    assert rows.instants().to_pylist() == [second * 10**6 + 1, None]
 
 
 @settings(max_examples=20)

@@ -10,7 +10,7 @@ from feast import FileSource
 from feast.data_format import ParquetFormat
 
 from feature_repo.stores.duckdb.asof_sql import Instant, Plan, Probe, TimestampType, plan
-from feature_repo.stores.duckdb.join import AsofJoin, RequestedView
+from feature_repo.stores.duckdb.join import AsofJoin, RequestedView, occurrences
 from feature_repo.stores.duckdb.pull import Pull
 from feature_repo.stores.duckdb.scan import Session, scan
 from feature_repo.stores.entity_rows import EntityRows
@@ -82,6 +82,17 @@ def test_a_missing_column_is_an_error_that_names_those_there_are(tmp_path: Path)
     _write(tmp_path / "a.parquet", {0: 1.0})
     with pytest.raises(ValueError, match=r"no column 'likes' \(it has user_id, at, value\)"):
         _join(_view(tmp_path, "likes"))
+
+
+def test_an_occurrence_in_two_views_or_twice_in_one_is_one(tmp_path: Path) -> None:
+    _write(tmp_path / "a" / "a.parquet", {0: 1.0, 1: 2.0})
+    _write(tmp_path / "a" / "b.parquet", {1: 3.0})
+    _write(tmp_path / "b" / "a.parquet", {1: 1.0, 2: 2.0, 3: 4.0})
+    views = (_view(tmp_path / "a", "value"), _view(tmp_path / "b", "value"))
+    end = DAY + timedelta(days=2)
+    found = occurrences(ONE_THREAD, views, Period(microseconds(DAY), microseconds(end)), None)
+    days = [DAY.replace(tzinfo=UTC) + timedelta(days=d) for d in range(3)]
+    assert found.table.to_pydict() == {"user_id": [1] * 3, "event_timestamp": days}
 
 
 def test_a_timestamp_of_another_type_is_refused(tmp_path: Path) -> None:

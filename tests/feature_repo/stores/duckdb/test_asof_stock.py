@@ -38,6 +38,9 @@ ROOM = Entity(name="room", join_keys=["room_id"], value_type=ValueType.INT64)
 pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 
 
+Asked = tuple[list[FeatureView], list[str], pd.DataFrame, Registry, str]
+
+
 @dataclass(frozen=True)
 class Pair:
     """Feast's store and ours over one table."""
@@ -72,12 +75,17 @@ class Pair:
         config = self._config(DuckDBOfflineStoreConfig())
         return DuckDBOfflineStore.get_historical_features(config, *self._asked(view, rows, config), **options)
 
-    def ours(self, view: FeatureView, rows: pd.DataFrame) -> RetrievalJob:
-        """Ours."""
-        config = self._config(AsofDuckDBOfflineStoreConfig(threads=1))
-        return AsofDuckDBOfflineStore.get_historical_features(config, *self._asked(view, rows, config))
+    def ours(
+        self, view: FeatureView, rows: pd.DataFrame, *, always: bool = True, asked_to: bool = False
+    ) -> RetrievalJob:
+        """Ours; ``always`` is its setting ``filter_by_created_timestamp``, ``asked_to`` the argument of that name."""
+        config = self._config(AsofDuckDBOfflineStoreConfig(threads=1, filter_by_created_timestamp=always))
+        asked = self._asked(view, rows, config)
+        return AsofDuckDBOfflineStore.get_historical_features(
+            config, *asked, filter_by_created_timestamp=asked_to
+        )
 
-    def _asked(self, view: FeatureView, rows: pd.DataFrame, config: RepoConfig) -> tuple[Any, ...]:
+    def _asked(self, view: FeatureView, rows: pd.DataFrame, config: RepoConfig) -> Asked:
         refs = [f"{view.projection.name_to_use()}:{f.name}" for f in view.features]
         return [view], refs, rows, Registry("stock", config.registry, None), "stock"
 
@@ -143,6 +151,17 @@ def test_stock_joins_a_row_before_it_was_known(pair: Pair) -> None:
     view, entities = pair.view(table, "n"), _asked([3], user_id=[1])
     assert pair.stock(view, entities).to_df()["n"].tolist() == [2]
     assert pair.ours(view, entities).to_df()["n"].tolist() == [1]
+
+
+def test_both_join_a_late_row_where_that_is_left_to_the_caller(pair: Pair) -> None:
+    table = _rows(user_id=[1, 1], event_timestamp=_days(0, 2), created=_days(0, 5), n=[1, 2])
+    view, entities = pair.view(table, "n"), _asked([3], user_id=[1])
+    for filtered, expected in ((False, 2), (True, 1)):
+        for job in (
+            pair.stock(view, entities.copy(), filter_by_created_timestamp=filtered),
+            pair.ours(view, entities, always=False, asked_to=filtered),
+        ):
+            assert job.to_df()["n"].tolist() == [expected]
 
 
 def test_stock_loses_rows_of_unknown_creation_once_it_is_told_to_look_at_it(pair: Pair) -> None:

@@ -19,7 +19,18 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from feature_repo.stores.spark import asof
 from feature_repo.stores.spark.asof import FeatureRows, asof_join
-from tests.feature_repo.stores.oracle import EntityRow, FeatureRow, Value, latest, same
+from feature_repo.stores.spark.instants import pruned
+from feature_repo.stores.spark.latest import latest as latest_rows
+from tests.feature_repo.stores.oracle import (
+    TIES,
+    EntityRow,
+    FeatureRow,
+    Value,
+    in_hindsight,
+    latest,
+    same,
+    tied,
+)
 from tests.feature_repo.stores.oracle import asof_join as oracle
 
 START = datetime(2024, 3, 10, 6, 55, tzinfo=UTC)
@@ -167,7 +178,7 @@ def test_views_with_the_same_keys_and_with_fewer_do_not_disturb_each_other(
     found = _collected(asof_join(_entity_frame(spark, worlds, pa.timestamp("us")), "asked", views))
     expected: dict[str, list[FeatureRow | None]] = {
         "in_time__": [w for x in worlds for w in oracle(x.entities, x.features, ttl)],
-        "in_hindsight__": [w for x in worlds for w in _in_hindsight(x)],
+        "in_hindsight__": [w for x in worlds for w in in_hindsight(x.entities, x.features)],
         "of_user__": [w for x in worlds for w in oracle(*_of_user(x))],
     }
     for prefix, winners in expected.items():
@@ -180,13 +191,29 @@ def _of_user(world: World) -> tuple[list[EntityRow], list[FeatureRow]]:
     return entities, features
 
 
-def _in_hindsight(world: World) -> list[FeatureRow | None]:
-    return [
-        latest(world.features, START, row.instant).get(row.keys)
-        if row.instant and None not in row.keys
-        else None
-        for row in world.entities
-    ]
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.lists(worlds, min_size=10, max_size=25), instants, st.integers(0, 8), time_types)
+def test_the_latest_rows_are_the_oracles(
+    spark: SparkSession, worlds: list[World], start: datetime, minutes: int, held: pa.DataType
+) -> None:
+    end = start + timedelta(minutes=minutes)
+    rows = pruned(_feature_frame(spark, worlds, held), "at", start, end)
+    found = latest_rows(rows, ("world", "user", "room"), ("b", "a"), "at", "written").toArrow().to_pylist()
+    expected = {
+        (n, *k): w for n, world in enumerate(worlds) for k, w in latest(world.features, start, end).items()
+    }
+    assert len(found) == len(expected)
+    for row in found:
+        assert all(map(same, (row["a"], row["b"]), expected[row["world"], row["user"], row["room"]].values))
+
+
+def test_of_equal_rows_the_greatest_wins_in_any_order(spark: SparkSession) -> None:
+    rows = [tied(START, ties) for ties in TIES.values()]
+    worlds = [World(r, [EntityRow((1, "a"), START)]) for tie in rows for r in (tie, tie[::-1])]
+    winners: list[FeatureRow | None] = [tie[-1] for tie in rows for _ in range(2)]
+    frame = _feature_frame(spark, worlds, pa.timestamp("us"))
+    joined = asof_join(_entity_frame(spark, worlds, pa.timestamp("us")), "asked", [_view(frame)])
+    _assert_exact(_collected(joined), winners)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(microseconds=1)])
@@ -232,6 +259,15 @@ def test_a_key_that_cannot_match_is_refused(spark: SparkSession, key: str, words
     asked = spark.sql(f"SELECT {key} AS {named}, TIMESTAMP '2024-01-02' AS event_timestamp")
     with pytest.raises(ValueError, match=words):
         asof_join(asked, "event_timestamp", [FeatureRows(rows, (("id", "id"),), (("x", "x"),), "at")])
+
+
+def test_a_key_that_the_entity_rows_cannot_hold_is_nobodys(spark: SparkSession) -> None:
+    rows = spark.sql(
+        f"SELECT id, TIMESTAMP '2024-01-01' AS at, id AS x FROM VALUES (1L), ({2**40 + 1}L) AS t(id)"
+    )
+    asked = spark.sql("SELECT CAST(1 AS SMALLINT) AS id, TIMESTAMP '2024-01-02' AS event_timestamp")
+    joined = asof_join(asked, "event_timestamp", [FeatureRows(rows, (("id", "id"),), (("x", "x"),), "at")])
+    assert [row["x"] for row in joined.collect()] == [1]
 
 
 def test_a_feature_does_not_take_the_name_of_a_column(spark: SparkSession) -> None:

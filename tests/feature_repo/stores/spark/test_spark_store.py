@@ -1,5 +1,6 @@
 """The Spark store behind Feast's own interface: file sources and Spark's, orders, names, kinds of entity rows."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,14 +22,17 @@ from feast import (
     ValueType,
 )
 from feast.data_format import ParquetFormat
+from feast.feature_logging import FeatureServiceLoggingSource, LoggingConfig
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
-from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.repo_config import RepoConfig
 from feast.types import Float64, Int64
 from pyspark.sql import SparkSession
 
+from feature_repo.stores.spark.append import append
 from feature_repo.stores.spark.job import AsofSparkRetrievalJob
+from feature_repo.stores.spark.sources import readable, writable
 
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
 SPARK = "feature_repo.stores.spark.store.AsofSparkOfflineStore"
@@ -154,6 +158,28 @@ def test_both_profiles_answer_the_same_in_the_same_order(
     pd.testing.assert_frame_equal(ours[asked.columns], asked.reset_index(drop=True), check_dtype=False)
 
 
+def test_the_same_row_wins_a_tie_in_both_profiles_whichever_features_are_asked_for(
+    spark: SparkSession, tables: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tables / "site", tmp_path / "site")
+    (tmp_path / "user").mkdir()
+    rows = {
+        "user_key": [1] * 3,
+        "posts": [8, 9, 7],
+        "added": [2.0, None, 1.0],
+        "event_timestamp": pa.array([DAY] * 3),
+        "created": pa.array([DAY] * 3),
+    }
+    pq.write_table(pa.table(rows), tmp_path / "user" / "rows.parquet")
+    asked = pd.DataFrame({"user_id": [1], "event_timestamp": [DAY]})
+    for offline in (SPARK, DUCKDB):
+        store = _store(tmp_path / offline, offline, tmp_path)
+        found = [
+            store.get_historical_features(asked, [f"user:{f}"]).to_df()[f][0] for f in ("posts", "added")
+        ]
+        assert found == [8, 2.0]
+
+
 def test_a_snapshot_that_was_made_late_is_not_known_before(store: FeatureStore) -> None:
     noons = [DAY + timedelta(days=day, hours=12) for day in range(6)]
     asked = pd.DataFrame({"user_id": [1] * 6, "event_timestamp": noons})
@@ -182,6 +208,13 @@ def test_entity_rows_may_be_sparks(store: FeatureStore, spark: SparkSession) -> 
         metadata = job.metadata
         assert metadata is not None
         assert metadata.min_event_timestamp == datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def test_instants_that_are_text_are_not_guessed_at(store: FeatureStore) -> None:
+    """A cast would read them in the session's time zone."""
+    query = "SELECT 1L AS user_id, '2024-03-02 00:00:00' AS event_timestamp"
+    with pytest.raises(TypeError, match="'event_timestamp' is string, not timestamps; cast it"):
+        store.get_historical_features(query, ["user:posts"])
 
 
 def test_no_entity_rows_give_no_rows(store: FeatureStore) -> None:
@@ -237,9 +270,65 @@ def test_file_sources_are_materialized_and_appended_to(
     assert store.get_online_features(["user:posts"], [{"user_id": 3}]).to_dict()["posts"] == [403]
 
 
-def test_what_spark_cannot_read_is_refused_by_name(spark: SparkSession, tables: Path, tmp_path: Path) -> None:
-    from feature_repo.stores.spark.sources import readable
+def test_what_is_pushed_lies_in_its_partition_and_is_joined(
+    spark: SparkSession, tables: Path, tmp_path: Path
+) -> None:
+    """A file beside the folders of partitions would never be read."""
+    shutil.copytree(tables, tmp_path, dirs_exist_ok=True)
+    store = _store(tmp_path / "repo", SPARK, tmp_path)
+    late = pd.Timestamp(DAY + timedelta(days=6), unit="ns") + pd.Timedelta(1, "ns")
+    rows = {"user_key": 1, "posts": 7.0, "event_timestamp": late, "created": late, "day": "2024-03-07"}
+    source = writable(store.get_data_source("u"), tmp_path)
+    assert isinstance(source, SparkSource)
+    append(spark, pa.Table.from_pylist([rows]), source)
+    assert len(list((tmp_path / "user" / "day=2024-03-07").glob("*.parquet"))) == 1
+    asked = pd.DataFrame({"user_id": [1, 1], "event_timestamp": [DAY + timedelta(days=d) for d in (4, 7)]})
+    assert store.get_historical_features(asked, ["user:posts"]).to_df()["posts"].tolist() == [401, 7]
 
+
+def test_what_is_pushed_is_refused_where_it_does_not_fit(spark: SparkSession, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": pa.array([1], pa.int32())}), tmp_path / "a.parquet")
+    source = SparkSource(name="s", path=str(tmp_path), file_format="parquet")
+    for column, says in (
+        ("m", "has the columns n, and the rows m"),
+        ("n", "'n' holds int32, and the rows int64"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            append(spark, pa.table({column: [2**40]}), source)
+    append(spark, pa.table({"n": [2, None]}), source)
+    assert sorted(spark.read.parquet(str(tmp_path)).toArrow().column("n").to_pylist(), key=str) == [
+        1,
+        2,
+        None,
+    ]
+
+
+def test_logs_of_served_features_are_written_and_read_back(store: FeatureStore, tmp_path: Path) -> None:
+    view = store.get_feature_view("site")
+    for path in ("whole", "by_day"):
+        destination = FileLoggingDestination(
+            path=str(tmp_path / path), partition_by=["__log_date"] if path == "by_day" else None
+        )
+        service = FeatureService(name=path, features=[view], logging_config=LoggingConfig(destination))
+        store.apply(service)
+        schema = FeatureServiceLoggingSource(service, "test").get_schema(store.registry)
+        for n in (1, 2):
+            row = {
+                "site__visits": n,
+                "__request_id": str(n),
+                "__log_timestamp": DAY,
+                "__log_date": DAY.date(),
+            }
+            store.write_logged_features(pa.Table.from_pylist([row], schema), service)
+        provider = store._get_provider()
+        found = provider.retrieve_feature_service_logs(
+            service, DAY - timedelta(days=1), DAY + timedelta(days=1), store.config, store.registry
+        ).to_df()
+        assert sorted(found["site__visits"]) == [1, 2]
+        assert set(schema.names) - {"__log_date"} <= set(found.columns)
+
+
+def test_what_spark_cannot_read_is_refused_by_name(spark: SparkSession, tables: Path, tmp_path: Path) -> None:
     elsewhere = FileSource(name="far", path="s3://bucket/x", s3_endpoint_override="http://localhost:9000")
     with pytest.raises(ValueError, match=r"far.*fs\.s3a\.endpoint"):
         readable(elsewhere, spark, None)
