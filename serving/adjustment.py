@@ -73,6 +73,8 @@ def _standardized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def _attribute(draft: Draft, name: str) -> Sequence[object]:
     """A value for every candidate; None where it is missing."""
     if name == SOURCE:
-        return [sources[0] if sources else None for sources in draft.candidates.sources]
+        named = draft.candidates.named
+        most_trusted: list[object] = (named & (~named + np.uint64(1))).tolist()  # the lowest bit
+        return most_trusted
     column = draft.features[:, draft.recommender.feature_names.index(name)].tolist()
     return [None if value != value else value for value in column]

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from serving import problems
-from serving.contract import OutcomesRequest, RecommendRequest
+from serving.contract import ExplainRequest, OutcomesRequest, RecommendRequest
 from serving.openapi import document
 from serving.problems import Problem
 
@@ -49,6 +49,7 @@ class Api:
         self._app = Starlette(
             routes=[
                 Route("/recommend", self._for("recommend", self._recommend), methods=["POST"]),
+                Route("/explain", self._for("recommend", self._explain), methods=["POST"]),
                 Route("/outcomes", self._for("outcomes", self._outcomes), methods=["POST"]),
                 Route("/recommenders", self._for("recommend", self._recommenders), methods=["GET"]),
                 Route("/health", self._for("admin", self._health), methods=["GET"]),
@@ -76,6 +77,10 @@ class Api:
         answer = _json(await self._in_turn(lambda: self.engine.recommend(wanted, caller)))
         await self.engine.logged()
         return answer
+
+    async def _explain(self, request: Request, caller: "Caller") -> Response:
+        asked = parse(ExplainRequest, await _body(request))
+        return _json(await self._in_turn(lambda: self.engine.explain(asked, caller)))
 
     async def _outcomes(self, request: Request, caller: "Caller") -> Response:
         events = parse(OutcomesRequest, await _body(request))

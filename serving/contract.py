@@ -111,6 +111,7 @@ class RecommendRequest(_Tenanted):
         "served feature",
         examples=[{"source": 5}],
     )
+    explain: bool = Field(default=False, description="Give reasons with every item", examples=[True])
     dry_run: bool = Field(
         default=False, description="Answer, and log nothing: for trying things out", examples=[False]
     )
@@ -127,6 +128,23 @@ class RecommendRequest(_Tenanted):
     )
 
 
+class ExplainRequest(RecommendRequest):
+    """A request for recommendations, and the candidate in question. Nothing is logged."""
+
+    candidate: RawId = Field(description="Your id of the candidate", examples=["C42"])
+
+
+class Reason(BaseModel):
+    """One feature's part in a score."""
+
+    feature: str = Field(description="Its name", examples=["user_channel_affinity__comembership"])
+    value: float | None = Field(description="As it was served; null where it was missing", examples=[3.5])
+    contribution: float = Field(
+        description="What it added to the score: the term of a linear ranker, the SHAP value of trees",
+        examples=[0.82],
+    )
+
+
 class Item(BaseModel):
     """One recommended candidate."""
 
@@ -139,6 +157,15 @@ class Item(BaseModel):
         description="The probability that this very item stands at this rank, over all answers that the policy could "
         "have drawn; 1 where nothing is explored",
         examples=[1.0],
+    )
+    reasons: list[Reason] = Field(
+        default=[],
+        description="The features that raised its score most; given where the request asks to `explain`",
+    )
+    why: str | None = Field(
+        default=None,
+        description="The same as a person reads it",
+        examples=["found by by_comembership; user channel affinity comembership 3.5 (+0.82)"],
     )
     sources: list[str] = Field(
         description="The candidate sources that named it; `caller` for one of your own",
@@ -183,6 +210,62 @@ class RecommendResponse(BaseModel):
         examples=[{"retrieve": 0.1, "hydrate": 0.6, "score": 0.9}],
     )
     items: list[Item] = Field(description="Best first; may be shorter than `limit`, or empty")
+
+
+Verdict = Literal[
+    "shown",
+    "unknown",
+    "not-retrieved",
+    "excluded",
+    "filtered",
+    "capped",
+    "outranked",
+    "forgotten",
+    "displaced",
+]
+
+
+class StageCount(BaseModel):
+    """How many candidates a stage left."""
+
+    stage: str = Field(description="Its name", examples=["filter"])
+    candidates: int = Field(description="How many were left after it", examples=[217])
+
+
+class Rival(BaseModel):
+    """The last item that was shown, which an outranked candidate did not beat."""
+
+    id: str = Field(description="Your id of it", examples=["C17"])
+    rank: int = Field(description="Its position in the answer", examples=[10])
+    score: float = Field(description="Its score", examples=[1.21])
+    ahead_by: list[Reason] = Field(
+        description="The features by which it has the better score, with the values of the candidate in question"
+    )
+
+
+class ExplainResponse(BaseModel):
+    """Why a candidate is, or is not, in the answer."""
+
+    verdict: Verdict = Field(
+        description="`shown`; `unknown` here; `not-retrieved` by any source; `excluded` by the request, or the asker "
+        "themselves; `filtered` by the request's filter; `capped` by its caps; `outranked`; `forgotten`, its id was "
+        "erased; `displaced` by exploration",
+        examples=["outranked"],
+    )
+    detail: str = Field(
+        description="The same as a person reads it",
+        examples=["ranked 14th, and 10 items are shown: C17 is the last"],
+    )
+    rank: int | None = Field(description="Its position in the whole ranking; 1 is the top", examples=[14])
+    score: float | None = Field(description="Its score, once it was scored", examples=[0.93])
+    sources: list[str] = Field(description="The sources that named it", examples=[["by_neighbours"]])
+    reasons: list[Reason] = Field(description="The features that raised its score most")
+    beaten_by: Rival | None = Field(
+        description="Where it was outranked", examples=[{"id": "C17", "rank": 10, "score": 1.21, "ahead_by": []}]
+    )
+    rung: str = Field(description="What ranked", examples=["lightgbm"])
+    model_version: str = Field(description="Of the scorer", examples=["y2fvkdq4usq2sjvo"])
+    stages: list[StageCount] = Field(description="How many candidates were left after each stage, in order")
 
 
 class OutcomeEvent(_Strict):

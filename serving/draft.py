@@ -20,18 +20,25 @@ class Candidates:
 
     Args:
         ids: int64, ``[candidates]``, without repeats.
-        sources: For each, the sources that named it.
+        named: uint64, ``[candidates]``: bit k where ``names[k]`` named the candidate.
+        names: The sources.
     """
 
     ids: NDArray[np.int64]
-    sources: tuple[tuple[str, ...], ...]
+    named: NDArray[np.uint64]
+    names: tuple[str, ...]
+
+    @property
+    def sources(self) -> list[list[str]]:
+        """For each candidate, the sources that named it; made anew at each look, for those that are shown."""
+        return [[name for k, name in enumerate(self.names) if bits >> k & 1] for bits in self.named.tolist()]
 
     def take(self, positions: NDArray[np.int64]) -> "Candidates":
         """Those at ``positions``, in that order."""
-        return Candidates(self.ids[positions], tuple(self.sources[p] for p in positions))
+        return Candidates(self.ids[positions], self.named[positions], self.names)
 
 
-NOBODY = Candidates(np.zeros(0, np.int64), ())
+NOBODY = Candidates(np.zeros(0, np.int64), np.zeros(0, np.uint64), ())
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,21 +1,25 @@
 """The service without its HTTP: everything it holds open, and its three answers."""
 
 import logging
+from dataclasses import replace
 
 from feature_repo.catalog import recommenders
 from feature_repo.clock import default_as_of
 from feature_repo.experiment import CHAMPION
 from feature_repo.home import log_path, vault_path
-from feature_repo.identity import Vault
+from feature_repo.identity import UNKNOWN, Vault
 from serving import request_id
 from serving.admission import admit, declared
 from serving.authentication import Caller
 from serving.champions import Champions
 from serving.contract import (
+    ExplainRequest,
+    ExplainResponse,
     HealthResponse,
     Item,
     OutcomesRequest,
     OutcomesResponse,
+    Reason,
     RecommenderDescription,
     RecommendersResponse,
     RecommendRequest,
@@ -23,14 +27,17 @@ from serving.contract import (
 )
 from serving.draft import Draft
 from serving.event_log import EventLog
+from serving.explanation import reasons, sentence
 from serving.faults import Faults
 from serving.health import health
+from serving.identity import interned
 from serving.metrics import REQUESTS, STAGE_SECONDS
 from serving.outcomes import Outcomes, Recording
 from serving.pipeline import Pipeline
 from serving.popularity import POPULARITY, PopularLists
 from serving.problems import Problem
 from serving.store import OnlineFeatures
+from serving.trace import Trace, unknown
 
 logger = logging.getLogger("bentoml.recommend")
 
@@ -71,6 +78,22 @@ class Engine:
         answer = self._answer(request, caller)
         REQUESTS.labels(answer.recommender, answer.rung, str(answer.degraded).lower()).inc()
         return answer
+
+    def explain(self, request: ExplainRequest, caller: Caller) -> ExplainResponse:
+        """Say what becomes of one candidate. Nothing is logged.
+
+        Raises:
+            Problem: the caller must change the request.
+            Exception: the identity vault is down.
+        """
+        draft = admit(self._recommenders, self._champions, self._vault, request, caller)
+        kind = draft.recommender.candidate_kind
+        candidate = interned(self._vault, draft.workspace_id, kind, request.candidate)
+        trace = Trace()
+        shown = self._pipeline.run(replace(draft, wish=replace(draft.wish, dry_run=True)), trace)
+        if candidate == UNKNOWN:
+            return unknown(request.candidate, shown)
+        return trace.explanation(candidate, shown)
 
     async def logged(self) -> None:
         """Wait, within the log's budget, until the answers so far are in the log. See `EventLog.settled`."""
@@ -121,7 +144,7 @@ class Engine:
             name = declared(self._recommenders, request).name
             return _empty(name, self._champions.current(name).model_version)
         self._faults.working("the identity vault")
-        return _response(self._pipeline.run(draft))
+        return _response(self._pipeline.run(draft), request.explain)
 
     def _warm_up(self, popular: PopularLists) -> None:
         workspaces = self._vault.workspaces()
@@ -136,7 +159,8 @@ class Engine:
                 popular.read(recommender, workspace, default_as_of())
 
 
-def _response(draft: Draft) -> RecommendResponse:
+def _response(draft: Draft, explain: bool) -> RecommendResponse:
+    found = reasons(draft) if explain else [[] for _ in draft.names]
     return RecommendResponse(
         request_id=request_id.text(draft.request_id, draft.instant),
         recommender=draft.recommender.name,
@@ -153,9 +177,11 @@ def _response(draft: Draft) -> RecommendResponse:
                 rank=n + 1,
                 score=float(draft.scores[n]),
                 propensity=float(draft.propensities[n]),
-                sources=list(draft.candidates.sources[n]),
+                sources=sources,
+                reasons=[Reason(**vars(r)) for r in found[n]],
+                why=sentence(sources, found[n]) if explain else None,
             )
-            for n, raw in enumerate(draft.names)
+            for n, (raw, sources) in enumerate(zip(draft.names, draft.candidates.sources, strict=True))
         ],
     )
 

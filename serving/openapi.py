@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving.contract import (
+    ExplainRequest,
+    ExplainResponse,
     HealthResponse,
     OutcomesRequest,
     OutcomesResponse,
@@ -29,14 +31,21 @@ _PROBLEMS = {
 }
 
 
+_REQUESTS = (RecommendRequest, ExplainRequest, OutcomesRequest)
+_ANSWERS = (
+    RecommendResponse,
+    ExplainResponse,
+    OutcomesResponse,
+    RecommendersResponse,
+    HealthResponse,
+    ProblemDetails,
+)
+
+
 def document(version: str) -> Document:
     """The whole document."""
-    requests, answers = (
-        (RecommendRequest, OutcomesRequest),
-        (RecommendResponse, OutcomesResponse, RecommendersResponse, HealthResponse, ProblemDetails),
-    )
     _, schemas = models_json_schema(
-        [*((m, "validation") for m in requests), *((m, "serialization") for m in answers)],
+        [*((m, "validation") for m in _REQUESTS), *((m, "serialization") for m in _ANSWERS)],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -55,6 +64,16 @@ def document(version: str) -> Document:
                     "Rank candidates for whoever asks",
                     RecommendRequest,
                     RecommendResponse,
+                    _PROBLEMS,
+                    "recommend",
+                )
+            },
+            "/explain": {
+                "post": _operation(
+                    "explain",
+                    "Say why a candidate is, or is not, answered",
+                    ExplainRequest,
+                    ExplainResponse,
                     _PROBLEMS,
                     "recommend",
                 )

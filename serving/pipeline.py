@@ -38,6 +38,9 @@ class Stage:
     run: Callable[[Draft], Draft]
 
 
+Watch = Callable[[str, Draft, Draft], None]
+
+
 class Pipeline:
     """The stages with what they read and write. Not for use by two threads at a time."""
 
@@ -70,33 +73,37 @@ class Pipeline:
             Stage("log", partial(impressions.log, log)),
         )
 
-    def run(self, draft: Draft) -> Draft:
-        """The finished draft: its candidates are the items to show. Never raises for what is down behind."""
-        ranked = self._ranked(draft)
+    def run(self, draft: Draft, watch: Watch = lambda stage, before, after: None) -> Draft:
+        """The finished draft: its candidates are the items to show. Never raises for what is down behind.
+
+        ``watch`` is told of each stage, with the draft before and after it.
+        """
+        ranked = self._ranked(draft, watch)
         with self._faults.watch("naming the items"):
-            return _through(self._show, ranked)
+            return _through(self._show, ranked, watch)
         return replace(ranked, candidates=NOBODY, degraded=True).warn("naming-failed")
 
-    def _ranked(self, draft: Draft) -> Draft:
+    def _ranked(self, draft: Draft, watch: Watch) -> Draft:
         part = f"ranking of {draft.recommender.name}"
         try:
-            ranked = _through(self._rank, draft)
+            ranked = _through(self._rank, draft, watch)
         except NothingKnown:
-            return _through(self._fall_back, draft.warn("nothing-known"))
+            return _through(self._fall_back, draft.warn("nothing-known"), watch)
         except Exception as error:
             self._faults.report(part, error)
-            return _through(self._fall_back, replace(draft, degraded=True).warn("ranking-failed"))
+            return _through(self._fall_back, replace(draft, degraded=True).warn("ranking-failed"), watch)
         self._faults.working(part)
         return ranked
 
 
-def _through(stages: Sequence[Stage], draft: Draft) -> Draft:
+def _through(stages: Sequence[Stage], draft: Draft, watch: Watch) -> Draft:
     for stage in stages:
-        begun = time.perf_counter()
-        draft = stage.run(draft)
+        before, begun = draft, time.perf_counter()
+        draft = stage.run(before)
         seconds = time.perf_counter() - begun
         draft.timings[stage.name] = draft.timings.get(stage.name, 0.0) + seconds
         _SECONDS[stage.name].observe(seconds)
+        watch(stage.name, before, draft)
     return draft
 
 

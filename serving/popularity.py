@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from feature_repo.errors import RecommendError
 from feature_repo.recommender import Recommender
-from serving.draft import Candidates, Draft
+from serving.draft import Draft
 from serving.faults import Faults
-from serving.retrieval import joined, offered
+from serving.retrieval import from_lists
 from serving.store import OnlineFeatures
 
 POPULARITY = "popularity"
@@ -50,12 +50,11 @@ def popularity(lists: PopularLists, draft: Draft) -> Draft:
     ids, fresh = lists.read(draft.recommender, draft.workspace_id, draft.instant)
     if draft.wish.instead:
         ids = ids[np.isin(ids, draft.wish.offered)]
-    popular = Candidates(ids, ((draft.recommender.popular_column,),) * len(ids))
     return replace(
         draft,
         rung=POPULARITY,
         degraded=draft.degraded or not fresh,
-        candidates=joined(popular, offered(draft)),
+        candidates=from_lists(draft, [draft.recommender.popular_column], [ids]),
     )
 
 

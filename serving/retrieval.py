@@ -1,10 +1,12 @@
 """Stages *retrieve* and *exclude*: who may be answered."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from feature_repo.candidates import merge
+from feature_repo.candidates import cut, union
 from feature_repo.identity import UNKNOWN
 from serving.draft import Candidates, Draft
 from serving.store import OnlineFeatures
@@ -24,30 +26,21 @@ def retrieve(store: OnlineFeatures, draft: Draft) -> Draft:
         NothingKnown: there are none.
     """
     if draft.wish.instead:
-        return replace(draft, candidates=offered(draft))
+        return replace(draft, candidates=from_lists(draft, (), ()))
     lists = None
     if draft.query_id != UNKNOWN:
         lists = store.candidate_lists(draft.recommender, draft.query_id, draft.instant)
     if lists is None:
         raise NothingKnown
-    named = merge(lists, draft.recommender.sources)
-    found = Candidates(np.array(list(named), np.int64), tuple(named.values()))
-    return replace(draft, candidates=joined(found, offered(draft)))
+    sources = draft.recommender.sources
+    names = [source.column for source in sources]
+    return replace(draft, candidates=from_lists(draft, names, cut(lists, sources)))
 
 
-def joined(found: Candidates, others: Candidates) -> Candidates:
-    """Those found, and those of the others that are not among them; who is both has the sources of both."""
-    if not len(others.ids):
-        return found
-    sources = dict(zip(found.ids.tolist(), found.sources, strict=True))
-    for candidate, source in zip(others.ids.tolist(), others.sources, strict=True):
-        sources[candidate] = (*sources.get(candidate, ()), *source)
-    return Candidates(np.array(list(sources), np.int64), tuple(sources.values()))
-
-
-def offered(draft: Draft) -> Candidates:
-    """The candidates that the request brought along."""
-    return Candidates(draft.wish.offered, ((CALLER,),) * len(draft.wish.offered))
+def from_lists(draft: Draft, names: Sequence[str], lists: Sequence[NDArray[np.int64]]) -> Candidates:
+    """The candidates of lists from the named sources, and after them those that the request brought along."""
+    ids, named = union([*lists, draft.wish.offered])
+    return Candidates(ids, named, (*names, CALLER))
 
 
 def exclude(draft: Draft) -> Draft:

@@ -222,12 +222,12 @@ def _candidates(recommender: Recommender, queries: pd.DataFrame) -> pd.DataFrame
     listed = candidate_lists(recommender, queries[[query, EVENT_TIMESTAMP]])
     columns = [s.column for s in recommender.sources]
     merged = [
-        list(merge(dict(zip(columns, row, strict=True)), recommender.sources))
+        merge(dict(zip(columns, row, strict=True)), recommender.sources)[0]
         for row in listed[columns].itertuples(index=False, name=None)
     ]
     sizes = np.fromiter(map(len, merged), np.int64, len(merged))
     numbers = np.repeat(np.arange(len(queries)), sizes)
-    flat = np.fromiter((c for found in merged for c in found), np.int64, int(sizes.sum()))
+    flat = np.concatenate(merged) if merged else np.zeros(0, np.int64)
     pairs = queries[[query, EVENT_TIMESTAMP]].iloc[numbers].reset_index(drop=True)
     return pairs.assign(**{candidate: flat, "query_number": numbers})
 

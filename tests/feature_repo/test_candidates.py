@@ -19,9 +19,12 @@ def test_merge_agrees_with_the_definition(
     arrays = {
         c: None if ids is None else np.array(ids, np.int64) for c, ids in zip(COLUMNS, lists, strict=True)
     }
-    merged = merge(arrays, sources)
+    merged, named = merge(arrays, sources)
 
     cut = {c: (ids or [])[:q] for c, ids, q in zip(COLUMNS, lists, quotas, strict=True)}
     in_order = [i for c in COLUMNS for i in cut[c]]
-    assert list(merged) == sorted(set(in_order), key=in_order.index)
-    assert list(merged.values()) == [tuple(c for c in COLUMNS if i in cut[c]) for i in merged]
+    assert merged.tolist() == sorted(set(in_order), key=in_order.index)
+    for candidate, bits in zip(merged.tolist(), named.tolist(), strict=True):
+        assert [c for k, c in enumerate(COLUMNS) if bits >> k & 1] == [
+            c for c in COLUMNS if candidate in cut[c]
+        ]

@@ -56,6 +56,17 @@ def test_scores_are_finite_float32_for_missing_and_huge_values(fitted: Ranker) -
     assert np.isfinite(scores).all()
 
 
+def test_contributions_add_up_to_the_score(fitted: Ranker) -> None:
+    unseen = rows(6, queries=8).features
+    parts = fitted.contributions(unseen)
+    assert (parts.dtype, parts.shape) == (np.float32, (len(unseen), 5))
+    assert np.allclose(parts.sum(axis=1), fitted.score(unseen), atol=1e-3)
+    assert np.allclose(parts[:, 4], parts[0, 4]), "the base is shared"
+    assert np.abs(parts[:, 3]).max() < 1e-6, "a constant tells nothing"
+    spread = np.abs(parts[:, :3]).mean(axis=0)
+    assert spread[0] > spread[2] > spread[1], "by how much each matters"
+
+
 def test_a_stored_ranker_scores_the_same(fitted: Ranker, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     unseen = rows(6).features
@@ -78,6 +89,12 @@ def test_heuristic_is_the_weighted_sum_of_compressed_features(tmp_path: Path) ->
     np.testing.assert_allclose(ranker.score(features), [2.0, -2.0], rtol=1e-6)
     ranker.save(tmp_path)
     np.testing.assert_array_equal(HeuristicRanker.load(tmp_path).score(features), ranker.score(features))
+
+
+def test_heuristic_contributions_are_its_terms() -> None:
+    ranker = HeuristicRanker({"a": 2.0, "c": -1.0}, ("a", "b", "c"))
+    features = np.array([[np.e - 1, 5, np.nan], [0, 1, np.e - 1]], np.float32)
+    assert np.allclose(ranker.contributions(features), [[2, 0, 0, 0], [0, 0, -1, 0]])
 
 
 def test_compress_is_odd_and_monotone() -> None:

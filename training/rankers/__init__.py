@@ -29,6 +29,11 @@ class Ranker(Protocol):
         """Scores of shape ``[candidates]``, float32, finite."""
         ...
 
+    def contributions(self, features: Matrix) -> Matrix:
+        """What each feature adds to the score, float32 ``[candidates, features + 1]``; the last column is the base that
+        all share, and a row's sum is its score."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write all that ``load`` needs into an existing folder."""
         ...

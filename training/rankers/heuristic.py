@@ -29,6 +29,10 @@ class HeuristicRanker:
         """See `Ranker.score`."""
         return np.asarray(compress(features) @ self._weights, np.float32)
 
+    def contributions(self, features: Matrix) -> Matrix:
+        """See `Ranker.contributions`: the terms of the sum; the base is 0."""
+        return np.hstack([compress(features) * self._weights, np.zeros((len(features), 1), np.float32)])
+
     def save(self, folder: Path) -> None:
         """See `Ranker.save`."""
         (folder / "heuristic.json").write_text(json.dumps(self._weights.tolist()))

@@ -57,6 +57,11 @@ class LightgbmRanker:
         assert self._booster is not None, "fit or load first"
         return np.asarray(self._booster.predict(features, num_threads=1), np.float32)
 
+    def contributions(self, features: Matrix) -> Matrix:
+        """See `Ranker.contributions`: SHAP values of the trees (Lundberg et al. 2020)."""
+        assert self._booster is not None, "fit or load first"
+        return np.asarray(self._booster.predict(features, pred_contrib=True, num_threads=1), np.float32)
+
     def save(self, folder: Path) -> None:
         """See `Ranker.save`."""
         assert self._booster is not None, "fit first"

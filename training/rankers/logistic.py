@@ -16,6 +16,10 @@ PENALTIES = (0.003, 0.03, 0.3, 3.0)
 """Inverse regularisation strengths that are tried; validation log loss chooses."""
 
 
+_CONSTANT, _DIVIDED_AWAY = 1e-4, 1e30
+"""A column that varies less than this in training tells nothing, also where it varies later."""
+
+
 class LogisticRanker:
     """Score: the log-odds. A missing value counts as zero and has an indicator of its own."""
 
@@ -29,7 +33,9 @@ class LogisticRanker:
     def fit(self, train: LabelledMatrix, validation: LabelledMatrix, seed: int) -> Self:
         """Fit each of `PENALTIES`, keep the one with the least validation log loss."""
         raw = _design(train.features)
-        self._mean, self._scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-6)
+        deviation = raw.std(axis=0)
+        self._mean = raw.mean(axis=0)
+        self._scale = np.where(deviation > _CONSTANT, deviation, _DIVIDED_AWAY).astype(np.float32)
         x, x_validation = self._standardise(train.features), self._standardise(validation.features)
 
         def attempt(penalty: float) -> tuple[float, LogisticRegression]:
@@ -44,6 +50,13 @@ class LogisticRanker:
     def score(self, features: Matrix) -> NDArray[np.float32]:
         """See `Ranker.score`."""
         return np.asarray(self._standardise(features) @ self._weights + np.float32(self._bias), np.float32)
+
+    def contributions(self, features: Matrix) -> Matrix:
+        """See `Ranker.contributions`: the terms of the log-odds, a value's and its indicator's together, counted from
+        the mean of the training rows."""
+        terms = self._standardise(features) * self._weights
+        values, indicators = np.hsplit(terms, 2)
+        return np.hstack([values + indicators, np.full((len(features), 1), self._bias, np.float32)])
 
     def save(self, folder: Path) -> None:
         """See `Ranker.save`."""

@@ -55,6 +55,12 @@ class XgboostRanker:
         margins = self._booster.inplace_predict(features, predict_type="margin", validate_features=False)
         return np.asarray(margins, np.float32)
 
+    def contributions(self, features: Matrix) -> Matrix:
+        """See `Ranker.contributions`: SHAP values of the trees (Lundberg et al. 2020)."""
+        assert self._booster is not None, "fit or load first"
+        rows = xgboost.DMatrix(features, feature_names=self._booster.feature_names, nthread=1)
+        return np.asarray(self._booster.predict(rows, pred_contribs=True), np.float32)
+
     def save(self, folder: Path) -> None:
         """See `Ranker.save`."""
         assert self._booster is not None, "fit first"

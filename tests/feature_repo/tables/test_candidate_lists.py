@@ -11,6 +11,8 @@ from tests.feature_repo.tables.conftest import Built, Key, read
 from tests.feature_repo.tables.oracle import Oracle
 from tests.feature_repo.tables.workspace import EARLY, LATE
 
+pytestmark = pytest.mark.slow
+
 Row = dict[str, Any]
 DAYS = pytest.mark.parametrize("day", [EARLY, LATE], ids=str)
 

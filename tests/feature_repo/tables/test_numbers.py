@@ -13,6 +13,8 @@ from tests.feature_repo.tables.conftest import Built, assert_same, build_all, re
 from tests.feature_repo.tables.oracle import Expected, Oracle
 from tests.feature_repo.tables.workspace import EARLY, LATE
 
+pytestmark = pytest.mark.slow
+
 COUNTED = ("user_activity", "channel_activity", "user_user_affinity", "user_channel_affinity")
 
 

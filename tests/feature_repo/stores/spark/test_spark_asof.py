@@ -33,6 +33,8 @@ from tests.feature_repo.stores.oracle import (
 )
 from tests.feature_repo.stores.oracle import asof_join as oracle
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2024, 3, 10, 6, 55, tzinfo=UTC)
 """Minutes before the clocks of New York skip an hour."""
 

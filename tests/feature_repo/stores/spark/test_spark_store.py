@@ -34,6 +34,8 @@ from feature_repo.stores.spark.append import append
 from feature_repo.stores.spark.job import AsofSparkRetrievalJob
 from feature_repo.stores.spark.sources import readable, writable
 
+pytestmark = pytest.mark.slow
+
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
 SPARK = "feature_repo.stores.spark.store.AsofSparkOfflineStore"
 DUCKDB = "feature_repo.stores.duckdb.store.AsofDuckDBOfflineStore"

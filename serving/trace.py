@@ -1,0 +1,133 @@
+"""What became of one candidate on its way through the stages."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from serving.contract import ExplainResponse, Reason, Rival, StageCount, Verdict
+from serving.draft import Draft
+from serving.explanation import differences, reasons, sentence
+
+
+@dataclass
+class Trace:
+    """A witness of the stages, for `serving.pipeline.Pipeline.run`."""
+
+    stages: list[tuple[str, Draft, Draft]] = field(default_factory=list)
+
+    def __call__(self, stage: str, before: Draft, after: Draft) -> None:
+        """Remember a stage. One that is run again, as ranking failed, begins the list anew."""
+        if stage == "popularity":
+            self.stages.clear()
+        self.stages.append((stage, before, after))
+
+    def explanation(self, candidate: int, shown: Draft) -> ExplainResponse:
+        """The verdict on a candidate, by the first stage after which it was gone."""
+        lost = next((s for s in self.stages if _place(s[2], candidate) is None), None)
+        ranked = self._ranking()
+        place = None if ranked is None else _place(ranked, candidate)
+        rank = None if place is None else place + 1
+        verdict = _verdict(lost, rank, shown, candidate)
+        own = ranked.take(np.array([place])) if ranked is not None and place is not None else None
+        found = [Reason(**vars(r)) for r in reasons(own)[0]] if own is not None else []
+        rival = (
+            _rival(ranked, place, shown) if verdict == "outranked" and ranked and place is not None else None
+        )
+        return ExplainResponse(
+            verdict=verdict,
+            detail=_detail(verdict, rank, rival, own, shown),
+            rank=(_place(shown, candidate) or 0) + 1 if verdict == "shown" else rank,
+            score=None if own is None else float(own.scores[0]),
+            sources=[] if own is None else own.candidates.sources[0],
+            reasons=found,
+            beaten_by=rival,
+            rung=shown.rung,
+            model_version=shown.model_version,
+            stages=[
+                StageCount(stage=name, candidates=len(after.candidates.ids)) for name, _, after in self.stages
+            ],
+        )
+
+    def _ranking(self) -> Draft | None:
+        """All that were ranked, in their last whole order: caps and the limit have not cut it yet."""
+        ranked = [after for name, _, after in self.stages if name == "boost"]
+        return ranked[-1] if ranked else None
+
+
+def unknown(candidate: str, shown: Draft) -> ExplainResponse:
+    """The verdict on an id that was never seen here."""
+    return ExplainResponse(
+        verdict="unknown",
+        detail=f"{candidate} is not known in this workspace",
+        rank=None,
+        score=None,
+        sources=[],
+        reasons=[],
+        beaten_by=None,
+        rung=shown.rung,
+        model_version=shown.model_version,
+        stages=[],
+    )
+
+
+def _place(draft: Draft, candidate: int) -> int | None:
+    found = np.flatnonzero(draft.candidates.ids == candidate)
+    return int(found[0]) if len(found) else None
+
+
+def _verdict(
+    lost: tuple[str, Draft, Draft] | None, rank: int | None, shown: Draft, candidate: int
+) -> Verdict:
+    if lost is None:
+        return "shown"
+    stage, before, _ = lost
+    match stage:
+        case "retrieve" | "popularity":
+            return "not-retrieved"
+        case "exclude":
+            return "excluded"
+        case "filter":
+            return "filtered"
+        case "diversify" if before.wish.caps and not before.wish.diversity:
+            return "capped"
+        case "name" if (_place(before, candidate) or 0) < before.considered:
+            return "forgotten"
+        case "explore" if (_place(before, candidate) or 0) < before.limit:
+            return "displaced"
+    return "outranked"
+
+
+def _rival(ranked: Draft, place: int, shown: Draft) -> Rival | None:
+    if not shown.names:
+        return None
+    last = len(shown.names) - 1
+    there = _place(ranked, int(shown.candidates.ids[last]))
+    ahead = [] if there is None else differences(ranked, place, there)
+    return Rival(
+        id=shown.names[last],
+        rank=last + 1,
+        score=float(shown.scores[last]),
+        ahead_by=[Reason(**vars(r)) for r in ahead],
+    )
+
+
+def _detail(verdict: Verdict, rank: int | None, rival: Rival | None, own: Draft | None, shown: Draft) -> str:
+    match verdict:
+        case "shown":
+            found = reasons(own)[0] if own is not None else []
+            return sentence(own.candidates.sources[0] if own is not None else [], found)
+        case "not-retrieved":
+            return "no source names it, and the request does not bring it along"
+        case "excluded":
+            return "the request excludes it, or it is who asks"
+        case "filtered":
+            text = shown.wish.filter.text if shown.wish.filter else ""
+            return f"the filter does not hold: {text}"
+        case "capped":
+            return f"as many items as the caps allow stand above it: {dict(shown.wish.caps)}"
+        case "forgotten":
+            return "its id was erased from the vault"
+        case "displaced":
+            return f"ranked {rank}, and gave way to another item that is tried out"
+    last = f": {rival.id} is the last" if rival else ""
+    return f"ranked {rank}, and {len(shown.names)} items are shown{last}"

@@ -1,0 +1,116 @@
+"""Why, and why not: against brute force over every pair of a user and a channel."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feature_repo.catalog import recommender
+from tests.serving.live_server import Row, Server, logged, offline
+from tests.serving.small_home import CHANNELS, USERS
+from tests.serving.test_recommend import ids, table_values
+from training.rankers.heuristic import HeuristicRanker
+
+FILTER = "channel_activity__members > 3"
+EXCLUDED = ["C30", "C41", "C52", "C200"]
+LIMIT = 10
+
+
+def explain(server: Server, user: str, candidate: str, **more: Any) -> Row:
+    body = {"recommender": "channel_browser", "query": {"user_id": user}, "candidate": candidate} | more
+    answer = server.http.post("/v1/explain", json=body)
+    assert answer.status_code == 200, answer.text
+    found: Row = answer.json()
+    return found
+
+
+def expected(server: Server, user: str) -> dict[str, tuple[str, int | None]]:
+    """Verdict and rank of every channel, from the offline tables and the declaration."""
+    declared = recommender("channel_browser")
+    numbers = dict(zip(CHANNELS, ids(server, "channel", list(CHANNELS)), strict=True))
+    (query,) = ids(server, "user", [user])
+    rows = [r for r in offline(server.home, "channel_candidates") if r["user_id"] == query]
+    popular = offline(server.home, "popular_channels")[0]["channels"]
+    found = [c for s in declared.sources for c in rows[0][s.column][: s.quota]] if rows else popular
+    candidates = list(dict.fromkeys(found))
+    values = table_values(server, query, candidates)
+    scores = HeuristicRanker(declared.heuristic, declared.feature_names).score(values)
+    if not rows:  # nothing is known of them: the popular list, in its order
+        scores = -np.arange(len(candidates), dtype=np.float32)
+    members = values[:, declared.feature_names.index("channel_activity__members")]
+    verdicts: dict[str, tuple[str, int | None]] = {}
+    holding = [
+        n for n, c in enumerate(candidates) if members[n] > 3 and c not in {numbers[x] for x in EXCLUDED}
+    ]
+    order = sorted(holding, key=lambda n: -scores[n])
+    ranks = {candidates[n]: rank + 1 for rank, n in enumerate(order)}
+    for channel, number in numbers.items():
+        if number not in candidates:
+            verdicts[channel] = ("not-retrieved", None)
+        elif channel in EXCLUDED:
+            verdicts[channel] = ("excluded", None)
+        elif number not in ranks:
+            verdicts[channel] = ("filtered", None)
+        else:
+            verdicts[channel] = ("shown" if ranks[number] <= LIMIT else "outranked", ranks[number])
+    return verdicts
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_verdict_on_every_channel_is_that_of_brute_force(server: Server, user: str) -> None:
+    wish = {"filter": FILTER, "exclude": EXCLUDED, "limit": LIMIT}
+    told = {c: explain(server, user, c, **wish) for c in CHANNELS}
+    assert {c: (e["verdict"], e["rank"]) for c, e in told.items()} == expected(server, user)
+    shown = [i["id"] for i in server.recommend(user, **wish)["items"]]
+    assert sorted(shown, key=lambda c: told[c]["rank"]) == shown
+    outranked = [e for e in told.values() if e["verdict"] == "outranked"]
+    assert outranked
+    assert {e["beaten_by"]["id"] for e in outranked} == {shown[-1]}
+    assert all(e["beaten_by"]["score"] >= e["score"] for e in outranked)
+
+
+def test_reasons_are_the_greatest_terms_of_the_score(server: Server) -> None:
+    declared = recommender("channel_browser")
+    ranker = HeuristicRanker(declared.heuristic, declared.feature_names)
+    (query,) = ids(server, "user", ["U1"])
+    items = server.recommend(limit=5, explain=True)["items"]
+    values = table_values(server, query, ids(server, "channel", [i["id"] for i in items]))
+    for item, row, terms in zip(items, values, ranker.contributions(values)[:, :-1], strict=True):
+        best = [n for n in np.argsort(-terms, kind="stable")[:3] if terms[n] > 0]
+        assert [r["feature"] for r in item["reasons"]] == [declared.feature_names[n] for n in best]
+        assert [r["contribution"] for r in item["reasons"]] == pytest.approx(terms[best].tolist(), abs=1e-5)
+        assert [r["value"] for r in item["reasons"]] == pytest.approx(row[best].tolist(), abs=1e-5)
+        assert item["why"].startswith(f"found by {' and '.join(item['sources'])}; ")
+    plain = server.recommend(limit=5)["items"]
+    assert all(i["reasons"] == [] and i["why"] is None for i in plain)
+
+
+def test_what_beat_a_candidate_is_the_difference_of_their_terms(server: Server) -> None:
+    declared = recommender("channel_browser")
+    ranker = HeuristicRanker(declared.heuristic, declared.feature_names)
+    (query,) = ids(server, "user", ["U1"])
+    lower = server.recommend(limit=40)["items"][-1]["id"]
+    told = explain(server, "U1", lower, limit=3)
+    pair = ids(server, "channel", [lower, told["beaten_by"]["id"]])
+    terms = ranker.contributions(table_values(server, query, pair))[:, :-1]
+    ahead = terms[1] - terms[0]
+    best = [n for n in np.argsort(-ahead, kind="stable")[:3] if ahead[n] > 0]
+    assert [r["feature"] for r in told["beaten_by"]["ahead_by"]] == [declared.feature_names[n] for n in best]
+    assert told["detail"] == f"ranked 40, and 3 items are shown: {told['beaten_by']['id']} is the last"
+
+
+def test_caps_and_strangers_are_named(server: Server) -> None:
+    third = server.recommend(limit=10, caps={"source": 100})["items"][2]["id"]
+    assert explain(server, "U1", third, caps={"source": 1})["verdict"] == "capped"
+    unknown = explain(server, "U1", "no channel of ours")
+    assert (unknown["verdict"], unknown["stages"]) == ("unknown", [])
+
+
+def test_an_explanation_logs_nothing_and_counts_the_stages(server: Server) -> None:
+    before = server.recommend(limit=2)
+    told = explain(server, "U1", before["items"][0]["id"], limit=2)
+    after = server.recommend(limit=2)
+    assert told["verdict"] == "shown"
+    assert [s["stage"] for s in told["stages"]] == list(before["timings_ms"])
+    assert told["stages"][-1]["candidates"] == 2
+    assert len(logged("impressions", after["request_id"], 2)) == 2
