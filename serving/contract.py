@@ -261,7 +261,8 @@ class ExplainResponse(BaseModel):
     sources: list[str] = Field(description="The sources that named it", examples=[["by_neighbours"]])
     reasons: list[Reason] = Field(description="The features that raised its score most")
     beaten_by: Rival | None = Field(
-        description="Where it was outranked", examples=[{"id": "C17", "rank": 10, "score": 1.21, "ahead_by": []}]
+        description="Where it was outranked",
+        examples=[{"id": "C17", "rank": 10, "score": 1.21, "ahead_by": []}],
     )
     rung: str = Field(description="What ranked", examples=["lightgbm"])
     model_version: str = Field(description="Of the scorer", examples=["y2fvkdq4usq2sjvo"])

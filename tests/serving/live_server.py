@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,13 @@ class Server:
             return False
 
 
-def launch(home: Path, settings: Path | None = None, host: str = "127.0.0.1") -> Server:
-    """Start a server on a state folder, without waiting for it. ``settings`` as in `environment`."""
+def launch(
+    home: Path, settings: Path | None = None, host: str = "127.0.0.1", more: Mapping[str, str] | None = None
+) -> Server:
+    """Start a server on a state folder, without waiting for it.
+
+    ``settings`` as in `environment`; ``more`` variables of the environment go before those.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -73,7 +78,7 @@ def launch(home: Path, settings: Path | None = None, host: str = "127.0.0.1") ->
         process = subprocess.Popen(
             [*SERVE, "--host", host, "--port", str(port)],
             cwd=PROJECT,
-            env=environment(home, settings),
+            env=environment(home, settings) | dict(more or {}),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
