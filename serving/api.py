@@ -16,7 +16,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from serving import problems
-from serving.contract import ExplainRequest, OutcomesRequest, RecommendRequest
+from serving.contract import (
+    BatchAnswer,
+    BatchRequest,
+    BatchResponse,
+    ExplainRequest,
+    OutcomesRequest,
+    RecommendRequest,
+)
 from serving.openapi import document
 from serving.problems import Problem
 
@@ -49,6 +56,7 @@ class Api:
         self._app = Starlette(
             routes=[
                 Route("/recommend", self._for("recommend", self._recommend), methods=["POST"]),
+                Route("/recommend/batch", self._for("recommend", self._batch), methods=["POST"]),
                 Route("/explain", self._for("recommend", self._explain), methods=["POST"]),
                 Route("/outcomes", self._for("outcomes", self._outcomes), methods=["POST"]),
                 Route("/recommenders", self._for("recommend", self._recommenders), methods=["GET"]),
@@ -77,6 +85,21 @@ class Api:
         answer = _json(await self._in_turn(lambda: self.engine.recommend(wanted, caller)))
         await self.engine.logged()
         return answer
+
+    async def _batch(self, request: Request, caller: "Caller") -> Response:
+        batch = parse(BatchRequest, await _body(request))
+        self.gate.charge(caller, len(batch.requests) - 1)
+        answers = [await self._one_of(wanted, caller) for wanted in batch.requests]
+        await self.engine.logged()
+        return _json(BatchResponse(answers=answers))
+
+    async def _one_of(self, wanted: RecommendRequest, caller: "Caller") -> BatchAnswer:
+        """A turn for each, so that other callers' requests come between those of a batch."""
+        try:
+            answer = await self._in_turn(lambda: self.engine.recommend(wanted, caller))
+        except Problem as problem:
+            return BatchAnswer(answer=None, problem=problem.details)
+        return BatchAnswer(answer=answer, problem=None)
 
     async def _explain(self, request: Request, caller: "Caller") -> Response:
         asked = parse(ExplainRequest, await _body(request))

@@ -29,11 +29,13 @@ class Caller:
         key_id: The key's public part; None for a client on this machine while there are no keys.
         own_workspace: The only workspace that it may see; None for any.
         scopes: What it may do.
+        rate: Requests a second; None without limit.
     """
 
     key_id: str | None
     own_workspace: str | None
     scopes: frozenset[Scope]
+    rate: int | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether it may do this."""
@@ -87,6 +89,19 @@ class Gate:
             REFUSALS.labels(refusal.kind).inc()
             raise
 
+    def charge(self, caller: Caller, requests: int) -> None:
+        """Count so many requests more against the caller's rate: those of a batch beyond the first.
+
+        Raises:
+            Problem: 429 where there are more than the rate allows now.
+        """
+        if caller.key_id is None or caller.rate is None or not requests:
+            return
+        if wait := self._limiter.take(caller.key_id, caller.rate, self._nanoseconds(), requests):
+            refusal = refusals.too_many(caller.rate, wait)
+            REFUSALS.labels(refusal.kind).inc()
+            raise refusal
+
     def _admitted(self, request: starlette.types.Scope, needed: Scope) -> Caller:
         if self._ring.keyless:
             if not _on_this_machine(request):
@@ -95,7 +110,7 @@ class Gate:
         key = self._key(request)
         if wait := self._limiter.take(key.id, key.rate, self._nanoseconds()):
             raise refusals.too_many(key.rate, wait)
-        caller = Caller(key.id, key.workspace, frozenset(key.scopes))
+        caller = Caller(key.id, key.workspace, frozenset(key.scopes), key.rate)
         if not caller.may(needed):
             raise refusals.missing_scope(needed)
         return caller

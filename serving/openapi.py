@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving.contract import (
+    BatchRequest,
+    BatchResponse,
     ExplainRequest,
     ExplainResponse,
     HealthResponse,
@@ -31,9 +33,10 @@ _PROBLEMS = {
 }
 
 
-_REQUESTS = (RecommendRequest, ExplainRequest, OutcomesRequest)
+_REQUESTS = (RecommendRequest, BatchRequest, ExplainRequest, OutcomesRequest)
 _ANSWERS = (
     RecommendResponse,
+    BatchResponse,
     ExplainResponse,
     OutcomesResponse,
     RecommendersResponse,
@@ -65,6 +68,16 @@ def document(version: str) -> Document:
                     RecommendRequest,
                     RecommendResponse,
                     _PROBLEMS,
+                    "recommend",
+                )
+            },
+            "/recommend/batch": {
+                "post": _operation(
+                    "recommend_batch",
+                    "Answer many requests in one call",
+                    BatchRequest,
+                    BatchResponse,
+                    {k: v for k, v in _PROBLEMS.items() if k != 404},
                     "recommend",
                 )
             },

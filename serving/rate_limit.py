@@ -20,21 +20,23 @@ class RateLimiter:
         """Every bucket is full."""
         self._due: dict[tuple[str, int], int] = {}
 
-    def take(self, key_id: str, rate: int, now: int) -> int:
-        """Take a token where there is one.
+    def take(self, key_id: str, rate: int, now: int, tokens: int = 1) -> int:
+        """Take tokens where there are as many.
 
         Args:
             key_id: Whose bucket. With another rate it is another bucket, and full.
             rate: Tokens a second; the bucket holds as many.
             now: ns of a clock that never goes back.
+            tokens: How many; more than the bucket holds empty a full one.
 
         Returns:
-            0 where a token was taken, else after how many ns there will be one.
+            0 where they were taken, else after how many ns there will be enough.
         """
+        tokens = min(tokens, rate)
         instant = now * rate
         due = max(self._due.get((key_id, rate), instant), instant)
-        early = due - instant - (rate - 1) * NANOSECONDS
+        early = due - instant - (rate - tokens) * NANOSECONDS
         if early > 0:
             return -(-early // rate)
-        self._due[key_id, rate] = due + NANOSECONDS
+        self._due[key_id, rate] = due + tokens * NANOSECONDS
         return 0

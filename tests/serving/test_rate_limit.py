@@ -13,19 +13,20 @@ RATES = st.integers(1, 1000) | st.integers(1, 1_000_000)
 
 @dataclass
 class Bucket:
-    """The definition: fills with ``rate`` tokens a second up to ``rate``, and a request takes one."""
+    """The definition: fills with ``rate`` tokens a second up to ``rate``, and a batch takes as many as it has requests."""
 
     rate: int
     tokens: Fraction
     seen: int
 
-    def take(self, now: int) -> int:
+    def take(self, now: int, wanted: int = 1) -> int:
         filled = self.tokens + Fraction((now - self.seen) * self.rate, NANOSECONDS)
         self.tokens, self.seen = min(filled, Fraction(self.rate)), now
-        if self.tokens >= 1:
-            self.tokens -= 1
+        wanted = min(wanted, self.rate)
+        if self.tokens >= wanted:
+            self.tokens -= wanted
             return 0
-        missing = (1 - self.tokens) * NANOSECONDS / self.rate
+        missing = (wanted - self.tokens) * NANOSECONDS / self.rate
         return -(-missing.numerator // missing.denominator)
 
 
@@ -33,16 +34,16 @@ class Bucket:
     rate=RATES,
     start=st.integers(0, 10**18),
     steps=st.lists(st.integers(0, 3) | st.integers(0, 3 * NANOSECONDS), max_size=200),
-    bursts=st.integers(1, 8),
+    bursts=st.lists(st.integers(1, 40), min_size=1, max_size=8),
 )
 def test_it_grants_what_the_bucket_grants_and_says_the_same_wait(
-    rate: int, start: int, steps: list[int], bursts: int
+    rate: int, start: int, steps: list[int], bursts: list[int]
 ) -> None:
     limiter, bucket, at = RateLimiter(), Bucket(rate, Fraction(rate), start), start
     for step in steps:
         at += step
-        for _ in range(bursts):
-            assert limiter.take("k", rate, at) == bucket.take(at)
+        for tokens in bursts:
+            assert limiter.take("k", rate, at, tokens) == bucket.take(at, tokens)
 
 
 @given(rate=st.integers(1, 300), start=st.integers(0, 10**18))
