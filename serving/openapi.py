@@ -1,10 +1,10 @@
 """The OpenAPI 3.1 document of ``/v1``, made from the contract's models."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from serving.contract import (
     BatchRequest,
@@ -33,24 +33,76 @@ _PROBLEMS = {
 }
 
 
-_REQUESTS = (RecommendRequest, BatchRequest, ExplainRequest, OutcomesRequest)
-_ANSWERS = (
-    RecommendResponse,
-    BatchResponse,
-    ExplainResponse,
-    OutcomesResponse,
-    RecommendersResponse,
-    HealthResponse,
-    ProblemDetails,
+@dataclass(frozen=True)
+class Route:
+    """One path with its one method: GET where there is no request body."""
+
+    path: str
+    name: str
+    summary: str
+    request: type[BaseModel] | None
+    answer: type[BaseModel]
+    scope: Scope
+    may_not_find: bool = False
+
+
+ROUTES = (
+    Route(
+        "/recommend",
+        "recommend",
+        "Rank candidates for whoever asks",
+        RecommendRequest,
+        RecommendResponse,
+        "recommend",
+        may_not_find=True,
+    ),
+    Route(
+        "/recommend/batch",
+        "recommend_batch",
+        "Answer many requests in one call",
+        BatchRequest,
+        BatchResponse,
+        "recommend",
+    ),
+    Route(
+        "/explain",
+        "explain",
+        "Say why a candidate is, or is not, answered",
+        ExplainRequest,
+        ExplainResponse,
+        "recommend",
+        may_not_find=True,
+    ),
+    Route(
+        "/outcomes",
+        "record_outcomes",
+        "Tell what was done with recommended items",
+        OutcomesRequest,
+        OutcomesResponse,
+        "outcomes",
+    ),
+    Route(
+        "/recommenders",
+        "list_recommenders",
+        "List what can be asked for",
+        None,
+        RecommendersResponse,
+        "recommend",
+    ),
+    Route(
+        "/health", "tell_health", "Tell which parts work and what was logged", None, HealthResponse, "admin"
+    ),
 )
 
 
 def document(version: str) -> Document:
     """The whole document."""
-    _, schemas = models_json_schema(
-        [*((m, "validation") for m in _REQUESTS), *((m, "serialization") for m in _ANSWERS)],
-        ref_template="#/components/schemas/{model}",
-    )
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemDetails, "serialization")]
+    for route in ROUTES:
+        models.append((route.answer, "serialization"))
+        if route.request is not None:
+            models.append((route.request, "validation"))
+    _, schemas = models_json_schema(models, ref_template="#/components/schemas/{model}")
     return {
         "openapi": "3.1.0",
         "info": {
@@ -60,92 +112,31 @@ def document(version: str) -> Document:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/v1"}],
-        "paths": {
-            "/recommend": {
-                "post": _operation(
-                    "recommend",
-                    "Rank candidates for whoever asks",
-                    RecommendRequest,
-                    RecommendResponse,
-                    _PROBLEMS,
-                    "recommend",
-                )
-            },
-            "/recommend/batch": {
-                "post": _operation(
-                    "recommend_batch",
-                    "Answer many requests in one call",
-                    BatchRequest,
-                    BatchResponse,
-                    {k: v for k, v in _PROBLEMS.items() if k != 404},
-                    "recommend",
-                )
-            },
-            "/explain": {
-                "post": _operation(
-                    "explain",
-                    "Say why a candidate is, or is not, answered",
-                    ExplainRequest,
-                    ExplainResponse,
-                    _PROBLEMS,
-                    "recommend",
-                )
-            },
-            "/outcomes": {
-                "post": _operation(
-                    "record_outcomes",
-                    "Tell what was done with recommended items",
-                    OutcomesRequest,
-                    OutcomesResponse,
-                    {k: v for k, v in _PROBLEMS.items() if k != 404},
-                    "outcomes",
-                )
-            },
-            "/recommenders": {
-                "get": _operation(
-                    "list_recommenders",
-                    "List what can be asked for",
-                    None,
-                    RecommendersResponse,
-                    {},
-                    "recommend",
-                )
-            },
-            "/health": {
-                "get": _operation(
-                    "tell_health",
-                    "Tell which parts work and what was logged",
-                    None,
-                    HealthResponse,
-                    {},
-                    "admin",
-                )
-            },
-        },
+        "paths": {r.path: {"get" if r.request is None else "post": _operation(r)} for r in ROUTES},
         "components": {"schemas": schemas["$defs"], "securitySchemes": SECURITY_SCHEMES},
     }
 
 
-def _operation(
-    name: str,
-    summary: str,
-    request: type[BaseModel] | None,
-    answer: type[BaseModel],
-    problems: Mapping[int, str],
-    scope: Scope,
-) -> Document:
+def _operation(route: Route) -> Document:
+    problems = {
+        status: meaning
+        for status, meaning in _PROBLEMS.items()
+        if route.request is not None and (status != 404 or route.may_not_find)
+    }
     operation: Document = {
-        "operationId": name,
-        "summary": summary,
-        "responses": {"200": {"description": "The answer", "content": _content("application/json", answer)}}
+        "operationId": route.name,
+        "summary": route.summary,
+        "responses": {
+            "200": {"description": "The answer", "content": _content("application/json", route.answer)}
+        }
         | {
             str(status): {"description": meaning, "content": _content(MEDIA_TYPE, ProblemDetails)}
             for status, meaning in problems.items()
         },
     }
-    if request is not None:
-        operation["requestBody"] = {"required": True, "content": _content("application/json", request)}
-    return secured(operation, scope)
+    if route.request is not None:
+        operation["requestBody"] = {"required": True, "content": _content("application/json", route.request)}
+    return secured(operation, route.scope)
 
 
 def _content(media_type: str, model: type[BaseModel]) -> Document:

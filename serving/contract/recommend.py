@@ -137,7 +137,7 @@ class Item(BaseModel):
     why: str | None = Field(
         default=None,
         description="The same as a person reads it",
-        examples=["found by by_comembership; user channel affinity comembership 3.5 (+0.82)"],
+        examples=["found by by_popularity; activity visits 7d 35 (+0.82)"],
     )
     sources: list[str] = Field(
         description="The candidate sources that named it; `caller` for one of your own",

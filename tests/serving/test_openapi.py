@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from openapi_spec_validator import validate
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from serving.openapi import document
 from tests.serving.live_server import Server
 
 
 def test_the_document_is_valid_openapi() -> None:
-    validate(document("1.0"))
+    assert list(OpenAPIV31SpecValidator(document("1.0")).iter_errors()) == []
 
 
 def test_every_field_has_a_description_and_every_leaf_an_example() -> None:

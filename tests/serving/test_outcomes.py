@@ -134,3 +134,4 @@ def test_rows_written_are_counted(server: Server) -> None:
     before = metric(server, sample)
     server.recommend(limit=4)
     eventually(lambda: metric(server, sample) >= before + 4, 10)
+    assert metric(server, sample) == before + 4

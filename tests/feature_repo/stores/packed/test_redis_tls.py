@@ -217,7 +217,7 @@ def test_a_file_of_authorities_that_is_not_there(
 
 
 def test_a_plain_connection_is_refused(tls_redis: dict[str, Any], tmp_path: Path, view: FeatureView) -> None:
-    _refusal({**tls_redis, "tls": False, "timeout_seconds": 0.5}, tmp_path, view)
+    assert "Redis at" in _refusal({**tls_redis, "tls": False, "timeout_seconds": 0.5}, tmp_path, view)
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
