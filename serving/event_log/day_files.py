@@ -1,16 +1,14 @@
-"""The Parquet files of the log: one folder per table and day, few files in each, each row in exactly one.
+"""The Parquet files of the log: one folder per table and day, one file a segment, each row in exactly one.
 
-The file that a day's rows go to grows by being written anew beside its old self and renamed over it, until it is
-full: a reader finds it as it was before or after, a day of quiet traffic is one file, and none is ever taken away
-from under a reader. A file says in its metadata through which segment it holds the rows of its worker, so that a
-segment that is rotated again, after a crash, adds nothing twice.
+A file is written beside its name and renamed, and never changed after that: DuckDB and Spark look at a file more than
+once in one query, so that not even an atomic replacement is safe under them. A file says in its metadata through which
+segment it holds the rows of its worker, so that a segment that is rotated again, after a crash, adds nothing twice.
 """
 
 import json
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -25,22 +23,13 @@ _THROUGH = b"recommend.through_segment"
 logger = logging.getLogger("bentoml.recommend")
 
 
-@dataclass(frozen=True)
-class _File:
-    """A Parquet file of ours, as its footer describes it."""
-
-    path: Path
-    rows: int
-    through: int
-
-
 class DayFiles:
     """What one worker has written under the log's folder. For one thread."""
 
-    def __init__(self, root: Path, worker: str, file_rows: int) -> None:
-        """See `Settings.file_rows`."""
-        self._root, self._worker, self._file_rows = root, worker, file_rows
-        self._latest: dict[Path, _File | None] = {}
+    def __init__(self, root: Path, worker: str) -> None:
+        """Nothing is read before it is asked for."""
+        self._root, self._worker = root, worker
+        self._through: dict[Path, int] = {}
 
     def append(self, table: str, rows: pa.Table, segment: int) -> None:
         """Add the rows of a segment, unless they were added before.
@@ -61,24 +50,17 @@ class DayFiles:
                 self._append(folder, of_day, segment)
             except BaseException:
                 # Whether the rename took place is to be seen from the file itself.
-                self._latest.pop(folder, None)
+                self._through.pop(folder, None)
                 raise
 
     def _append(self, folder: Path, rows: pa.Table, segment: int) -> None:
-        if folder not in self._latest:
-            self._latest[folder] = _latest_file(folder, self._worker)
-        latest = self._latest[folder]
-        if latest is not None and latest.through >= segment:
+        if folder not in self._through:
+            self._through[folder] = _through(folder, self._worker)
+        if self._through[folder] >= segment:
             return
         path = folder / f"{self._worker}-{segment:08d}.parquet"
-        if (
-            latest is not None
-            and latest.rows < self._file_rows
-            and (before := _read(latest.path)) is not None
-        ):
-            path, rows = latest.path, pa.concat_tables([before, rows])
-        _replace(path, rows.replace_schema_metadata({_THROUGH: json.dumps(segment)}))
-        self._latest[folder] = _File(path, len(rows), segment)
+        _publish(path, rows.replace_schema_metadata({_THROUGH: json.dumps(segment)}))
+        self._through[folder] = segment
 
 
 def _by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
@@ -88,28 +70,19 @@ def _by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
         yield day, rows if len(distinct) == 1 else rows.filter(pc.equal(days, pa.scalar(day, pa.date32())))
 
 
-def _latest_file(folder: Path, worker: str) -> _File | None:
+def _through(folder: Path, worker: str) -> int:
+    """The last segment of the worker that is in the folder; 0 for none."""
     for path in sorted(folder.glob(f"{worker}-*.parquet"), reverse=True):
         try:
-            footer = pq.read_metadata(path)
-            return _File(path, footer.num_rows, json.loads(footer.metadata[_THROUGH]))
+            found: int = json.loads(pq.read_metadata(path).metadata[_THROUGH])
         except (pa.ArrowInvalid, KeyError):
             logger.error("%s is damaged, or was changed by another program: it is left alone", path)
-    return None
+        else:
+            return found
+    return 0
 
 
-def _read(path: Path) -> pa.Table | None:
-    """A file's rows; None where it was damaged or taken away since it was written."""
-    try:
-        # By way of ParquetFile: read_table would take the folder's name for a column.
-        with pq.ParquetFile(path) as file:
-            return file.read().replace_schema_metadata(None)
-    except (pa.ArrowInvalid, FileNotFoundError):
-        logger.error("%s is damaged or gone: it is left alone, and another file begun", path)
-        return None
-
-
-def _replace(path: Path, rows: pa.Table) -> None:
+def _publish(path: Path, rows: pa.Table) -> None:
     """Write a file whole, or not at all, and return when it has reached the disk under its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")

@@ -55,7 +55,7 @@ def recover(root: Path, segments: Path, settings: Settings, faults: Faults) -> N
         try:
             folder = WorkerFolder.take(path)
             if folder is not None:
-                _recover(folder, DayFiles(root, folder.name, settings.file_rows))
+                _recover(folder, DayFiles(root, folder.name))
         except Exception as error:
             # One folder that is damaged must not keep the others from their place.
             faults.report(RECOVERY, error)
@@ -110,9 +110,7 @@ class Rotation:
 
     def _rotated(self, segment: Segment) -> bool:
         """Rotate it, however long that takes; False where the process stops before it could be done."""
-        files = self._files.setdefault(
-            segment.worker, DayFiles(self._root, segment.worker, self._settings.file_rows)
-        )
+        files = self._files.setdefault(segment.worker, DayFiles(self._root, segment.worker))
         while True:
             started = time.monotonic()
             with self._faults.watch(PART):

@@ -24,7 +24,6 @@ class Settings:
         recover_seconds: How often to look for what other processes left behind.
         backlog_bytes: Rows kept in memory for a disk that does not take them.
         segment_bytes: A segment that is larger is rotated at once.
-        file_rows: Rows by which a Parquet file is full, and the next one of its day is begun.
     """
 
     sync_answers: bool = False
@@ -37,7 +36,6 @@ class Settings:
     recover_seconds: float = 10.0
     backlog_bytes: int = 64 << 20
     segment_bytes: int = 64 << 20
-    file_rows: int = 100_000
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -14,7 +14,7 @@ from serving.event_log import EventLog, Settings
 from serving.faults import Faults
 from tests.serving.log_rows import impressions, outcomes
 
-EAGER = Settings(rotate_seconds=0.03, rotate_share=1.0, recover_seconds=0.1, sync_seconds=0.01, file_rows=500)
+EAGER = Settings(rotate_seconds=0.03, rotate_share=1.0, recover_seconds=0.1, sync_seconds=0.01)
 """Rotates all the time, so that a kill meets it at all its steps."""
 
 

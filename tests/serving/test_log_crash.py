@@ -122,13 +122,12 @@ def dead_worker(root: Path) -> Path:
     return folder.path
 
 
-@pytest.mark.parametrize("file_rows", [1, 15, 1000])
-def test_segments_that_were_rotated_and_not_deleted_are_not_doubled(tmp_path: Path, file_rows: int) -> None:
+def test_segments_that_were_rotated_and_not_deleted_are_not_doubled(tmp_path: Path) -> None:
     worker = dead_worker(tmp_path)
-    settings, faults = Settings(file_rows=file_rows), Faults()
+    settings, faults = Settings(), Faults()
     copy = shutil.copytree(worker, tmp_path / "copy")
     for rotated in range(4):
-        files = DayFiles(tmp_path, worker.name, file_rows)
+        files = DayFiles(tmp_path, worker.name)
         for path in segments_in(copy)[:rotated]:  # a crash came after so many of them, before a deletion
             segment = Segment.open(path)
             for table, rows in segment.read().tables.items():
@@ -144,7 +143,7 @@ def test_segments_that_were_rotated_and_not_deleted_are_not_doubled(tmp_path: Pa
 def test_a_segment_that_was_rotated_in_one_table_only_is_completed(tmp_path: Path) -> None:
     worker = dead_worker(tmp_path)
     segment = Segment.open(segments_in(worker)[0])
-    DayFiles(tmp_path, worker.name, 1000).append("impressions", segment.read().tables["impressions"], 1)
+    DayFiles(tmp_path, worker.name).append("impressions", segment.read().tables["impressions"], 1)
     segment.close()
     recover(tmp_path, tmp_path / "wal", Settings(), Faults())
     assert times(tmp_path, IMPRESSIONS, "request_id") == {1: 10, 2: 10, 3: 10}
