@@ -18,6 +18,8 @@ from feature_repo.events import EventTable
 from feature_repo.home import events_path, tables_path
 from feature_repo.identity import WORKSPACE_SHIFT
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2025, 8, 4)
 """The snapshot that most tests look at, a Monday."""
 
@@ -124,7 +126,6 @@ def test_midnight_is_the_boundary(home: Path) -> None:
     assert messages_of(user) == counted + 1
 
 
-@pytest.mark.slow
 def test_a_late_event_rebuilds_what_should_have_seen_it_and_a_second_run_builds_nothing(home: Path) -> None:
     first = DAY - timedelta(days=2)
     assert build(first, DAY) == 3 * len(list(tables_path().iterdir()))
@@ -135,7 +136,6 @@ def test_a_late_event_rebuilds_what_should_have_seen_it_and_a_second_run_builds_
     assert build(first, DAY) == len(list(tables_path().iterdir()))
 
 
-@pytest.mark.slow
 def test_one_run_or_pieces_in_any_order_come_to_the_same(home: Path) -> None:
     days = [DAY - timedelta(days=n) for n in range(4)]
     build(days[-1], days[0])
@@ -147,7 +147,6 @@ def test_one_run_or_pieces_in_any_order_come_to_the_same(home: Path) -> None:
         assert_same(whole, rows(day))
 
 
-@pytest.mark.slow
 def test_a_pair_that_was_silent_for_ninety_days_leaves(home: Path) -> None:
     everybody = pq.read_table(events_path() / "users").to_pandas()
     one, other = everybody[(everybody["workspace_id"] == 1) & ~everybody["is_bot"]]["user_id"].unique()[:2]

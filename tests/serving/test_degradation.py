@@ -32,6 +32,7 @@ entity_key_serialization_version: 3
 """
 
 
+@pytest.mark.slow
 def test_a_store_that_is_gone_degrades_to_the_last_popular_list_and_heals(tmp_path: Path) -> None:
     store = RedisServer(free_port())
     store.start()
