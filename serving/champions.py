@@ -83,24 +83,20 @@ class Champions:
             self._scorers[name] = scorer
             logger.info("%s is served by %s (%s)", name, scorer.model_version, scorer.rung)
         for name, recommender in self._recommenders.items():
-            for version in {v.version for e in recommender.experiments for v in e.variants} - {CHAMPION}:
-                if (name, version) not in self._arms and (
-                    name,
-                    version,
-                    self._seen[name],
-                ) not in self._missing:
+            wanted = {v.version for e in recommender.experiments for v in e.variants} - {CHAMPION}
+            for version in wanted:
+                # What is missing is looked for again after the next promotion: until then it would fail as it did.
+                failed = (name, version, self._seen[name]) in self._missing
+                if (name, version) not in self._arms and not failed:
                     self._load_arm(recommender, version)
 
     def _load_arm(self, recommender: Recommender, version: str) -> None:
         try:
-            stored = resolve(recommender.name, version)
-            scorer = (
-                declared_heuristic(recommender)
-                if version == DECLARED
-                else promoted(_bundle(recommender, stored), None)
-            )
+            if version == DECLARED:
+                scorer = declared_heuristic(recommender)
+            else:
+                scorer = promoted(_bundle(recommender, resolve(recommender.name, version)), None)
         except Exception as error:
-            # Looked for again after the next promotion: until then it would fail as it did now.
             self._missing.add((recommender.name, version, self._seen[recommender.name]))
             logger.error(
                 "an experiment on %s names %s: %s; its champion stands in",

@@ -19,7 +19,6 @@ from serving.contract import (
     Item,
     OutcomesRequest,
     OutcomesResponse,
-    Reason,
     RecommenderDescription,
     RecommendersResponse,
     RecommendRequest,
@@ -178,7 +177,7 @@ def _response(draft: Draft, explain: bool) -> RecommendResponse:
                 score=float(draft.scores[n]),
                 propensity=float(draft.propensities[n]),
                 sources=sources,
-                reasons=[Reason(**vars(r)) for r in found[n]],
+                reasons=found[n],
                 why=sentence(sources, found[n]) if explain else None,
             )
             for n, (raw, sources) in enumerate(zip(draft.names, draft.candidates.sources, strict=True))

@@ -1,31 +1,16 @@
 """Why an item was answered, and why another was not: reasons from the ranker's own terms, and a trace of the stages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.contract import Reason
 from serving.draft import Draft
 from serving.popularity import POPULARITY
 
 REASONS = 3
 """Reasons given for an item."""
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One feature's part in a score.
-
-    Args:
-        feature: Its name, ``view__feature``.
-        value: As it was served; None where it was missing.
-        contribution: What it added to the score, in units of the score.
-    """
-
-    feature: str
-    value: float | None
-    contribution: float
 
 
 def reasons(draft: Draft) -> list[list[Reason]]:
@@ -59,9 +44,9 @@ def _greatest(draft: Draft, row: int, parts: NDArray[np.float32], order: NDArray
     names = draft.recommender.feature_names
     return [
         Reason(
-            names[k],
-            None if np.isnan(draft.features[row, k]) else float(draft.features[row, k]),
-            float(parts[k]),
+            feature=names[k],
+            value=None if np.isnan(draft.features[row, k]) else float(draft.features[row, k]),
+            contribution=float(parts[k]),
         )
         for k in order[:REASONS]
         if parts[k] > 0

@@ -1,7 +1,8 @@
 """Reads of the online store. The only file of serving that knows Feast."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -79,13 +80,8 @@ class OnlineFeatures:
         """
         reader = self._reader(recommender)
         query = {recommender.query_key: query_id}
-        try:
+        with self._anew_after_an_error():
             found = reader.matrix.read(query, candidate_ids, recommender.candidate_key, as_of)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            self._forget()
-            raise
         _count(found.counts)
         if reader.columns is None:
             return found.values
@@ -100,35 +96,31 @@ class OnlineFeatures:
         as_of: datetime,
     ) -> dict[str, NDArray[np.int64] | None]:
         reader = self._reader(recommender)
-        try:
+        with self._anew_after_an_error():
             return reader.matrix.lists(view, columns, key, as_of)
-        except UnknownName as error:
-            self._forget()
-            raise _not_applied(error) from error
-        except StoreUnavailable:
-            raise
-        except Exception:
-            self._forget()
-            raise
 
     def _reader(self, recommender: Recommender) -> _Reader:
         if recommender.name not in self._readers:
-            try:
+            with self._anew_after_an_error():
                 self._feast = self._feast or FeatureStore(repo_path=str(feast_repo()))
                 matrix = MatrixReader.of_store(self._feast, recommender.name)
-            except UnknownName as error:
-                self._forget()
-                raise _not_applied(error) from error
-            except Exception:
-                self._forget()
-                raise
-            self._readers[recommender.name] = _Reader(matrix, _columns(recommender, matrix))
+                self._readers[recommender.name] = _Reader(matrix, _columns(recommender, matrix))
         return self._readers[recommender.name]
 
-    def _forget(self) -> None:
-        """Registry or connection may be the broken part: the next read opens them anew."""
-        self._feast = None
-        self._readers.clear()
+    @contextmanager
+    def _anew_after_an_error(self) -> Iterator[None]:
+        """Registry or connection may be the broken part: the next read opens them anew. A storage that is only out
+        of reach is reached again by the connection that there is."""
+        try:
+            yield
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            self._feast = None
+            self._readers.clear()
+            if isinstance(error, UnknownName):
+                raise _not_applied(error) from error
+            raise
 
 
 _NO_IDS = np.zeros(0, np.int64)
@@ -145,7 +137,7 @@ def _columns(recommender: Recommender, matrix: MatrixReader) -> NDArray[np.intp]
 
 def _count(counts: Mapping[str, RowCounts]) -> None:
     for view, count in counts.items():
-        for state, rows in asdict(count).items():
+        for state, rows in vars(count).items():
             if rows:
                 FEATURE_ROWS.labels(view, state).inc(rows)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from serving.contract import ExplainResponse, Reason, Rival, StageCount, Verdict
+from serving.contract import ExplainResponse, Rival, StageCount, Verdict
 from serving.draft import Draft
 from serving.explanation import differences, reasons, sentence
 
@@ -27,18 +27,18 @@ class Trace:
         ranked = self._ranking()
         place = None if ranked is None else _place(ranked, candidate)
         rank = None if place is None else place + 1
-        verdict = _verdict(lost, rank, shown, candidate)
+        verdict = _verdict(lost, candidate)
         own = ranked.take(np.array([place])) if ranked is not None and place is not None else None
-        found = [Reason(**vars(r)) for r in reasons(own)[0]] if own is not None else []
+        sources, found = ([], []) if own is None else (own.candidates.sources[0], reasons(own)[0])
         rival = (
             _rival(ranked, place, shown) if verdict == "outranked" and ranked and place is not None else None
         )
         return ExplainResponse(
             verdict=verdict,
-            detail=_detail(verdict, rank, rival, own, shown),
+            detail=sentence(sources, found) if verdict == "shown" else _detail(verdict, rank, rival, shown),
             rank=(_place(shown, candidate) or 0) + 1 if verdict == "shown" else rank,
             score=None if own is None else float(own.scores[0]),
-            sources=[] if own is None else own.candidates.sources[0],
+            sources=sources,
             reasons=found,
             beaten_by=rival,
             rung=shown.rung,
@@ -75,9 +75,7 @@ def _place(draft: Draft, candidate: int) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def _verdict(
-    lost: tuple[str, Draft, Draft] | None, rank: int | None, shown: Draft, candidate: int
-) -> Verdict:
+def _verdict(lost: tuple[str, Draft, Draft] | None, candidate: int) -> Verdict:
     if lost is None:
         return "shown"
     stage, before, _ = lost
@@ -107,15 +105,12 @@ def _rival(ranked: Draft, place: int, shown: Draft) -> Rival | None:
         id=shown.names[last],
         rank=last + 1,
         score=float(shown.scores[last]),
-        ahead_by=[Reason(**vars(r)) for r in ahead],
+        ahead_by=ahead,
     )
 
 
-def _detail(verdict: Verdict, rank: int | None, rival: Rival | None, own: Draft | None, shown: Draft) -> str:
+def _detail(verdict: Verdict, rank: int | None, rival: Rival | None, shown: Draft) -> str:
     match verdict:
-        case "shown":
-            found = reasons(own)[0] if own is not None else []
-            return sentence(own.candidates.sources[0] if own is not None else [], found)
         case "not-retrieved":
             return "no source names it, and the request does not bring it along"
         case "excluded":

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 MICROSECOND = timedelta(microseconds=1)
-EPOCH = datetime(1970, 1, 1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def microseconds(instant: datetime) -> int:
     """Since 1970; without a time zone it is UTC."""
     aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - EPOCH.replace(tzinfo=UTC)) // MICROSECOND
+    return (aware - EPOCH) // MICROSECOND
 
 
 @dataclass(frozen=True)

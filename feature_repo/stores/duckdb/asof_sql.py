@@ -76,7 +76,7 @@ class Instant:
         if not first <= instant <= last:
             return f"{self.sql()} {operator} {instant}"
         offset = "+00" if self.type.startswith("TIMESTAMPTZ") else ""
-        literal = (EPOCH + timedelta(microseconds=instant)).isoformat(sep=" ")
+        literal = (EPOCH + timedelta(microseconds=instant)).replace(tzinfo=None).isoformat(sep=" ")
         return f"{quoted(self.column)} {operator} '{literal}{offset}'::{self.type}"
 
 

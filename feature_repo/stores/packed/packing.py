@@ -2,27 +2,22 @@
 
 import struct
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.utils import make_tzaware
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from feature_repo.stores import period
 from feature_repo.stores.errors import CorruptRow, ValueMismatch
 from feature_repo.stores.packed.checksum import CHECK, check, is_sound
 from feature_repo.stores.packed.layout import NO_TIME, Column, Form, Layout
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def microseconds(instant: datetime | None) -> int:
     """Since 1970 in UTC; a naive instant is UTC, as everywhere in Feast; ``NO_TIME`` for none."""
-    if instant is None:
-        return NO_TIME
-    since: timedelta = make_tzaware(instant) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return NO_TIME if instant is None else period.microseconds(instant)
 
 
 def instant(us: int) -> datetime:
@@ -32,7 +27,7 @@ def instant(us: int) -> datetime:
         CorruptRow: the instant is outside the calendar.
     """
     try:
-        return _EPOCH + timedelta(microseconds=us)
+        return period.EPOCH + timedelta(microseconds=us)
     except OverflowError as error:
         raise CorruptRow("a stored row has no date that can be") from error
 

@@ -29,7 +29,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from feature_repo.stores.spark.instants import MICROSECOND, microseconds
+from feature_repo.stores.period import MICROSECOND
+from feature_repo.stores.spark.instants import microseconds
 from feature_repo.stores.spark.packed_columns import PackedColumns
 
 REPLICATED_BYTES = 16 * 2**20

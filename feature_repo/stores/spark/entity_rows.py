@@ -15,9 +15,10 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from feature_repo.stores import period
 from feature_repo.stores.entity_rows import EntityRows
 from feature_repo.stores.spark.asof import FeatureRows
-from feature_repo.stores.spark.instants import EPOCH, MICROSECOND, microseconds
+from feature_repo.stores.spark.instants import microseconds
 
 POSITION = "__asof_position"
 """The place of a row in the caller's table, from 0."""
@@ -95,7 +96,7 @@ def occurrences(views: Sequence[FeatureRows], start: datetime, end: datetime) ->
     if len({view.entity_keys for view in views}) > 1:
         listed = "; ".join(", ".join(view.entity_keys) for view in views)
         raise ValueError(f"the feature views have different join keys ({listed}): pass an entity_df")
-    first, last = ((instant - EPOCH) // MICROSECOND for instant in (start, end))
+    first, last = map(period.microseconds, (start, end))
     found = []
     for view in views:
         event = microseconds(view.rows, view.event_timestamp)
@@ -123,4 +124,4 @@ def _bounds(frame: DataFrame, timestamp: str) -> tuple[datetime | None, datetime
 
 
 def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else EPOCH + timedelta(microseconds=micros)
+    return None if micros is None else period.EPOCH + timedelta(microseconds=micros)

@@ -36,11 +36,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from feature_repo.stores.feature_logs import write_logged_features
+from feature_repo.stores.period import EPOCH
 from feature_repo.stores.source_rows import source_columns
 from feature_repo.stores.spark.append import append
 from feature_repo.stores.spark.asof import asof_join
 from feature_repo.stores.spark.entity_rows import SparkEntityRows, occurrences
-from feature_repo.stores.spark.instants import EPOCH
 from feature_repo.stores.spark.job import AsofSparkRetrievalJob
 from feature_repo.stores.spark.latest import latest
 from feature_repo.stores.spark.request import FeatureRequest
