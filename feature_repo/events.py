@@ -109,19 +109,44 @@ IMPRESSIONS = EventTable(
         Column("rung", pa.string(), "what ranked it: a ranker's name, or popularity"),
         Column("variant", pa.string(), "experiment arm; champion outside an experiment"),
         Column("feature_service_hash", pa.string(), "which definition the features were served under"),
+        Column("declaration_hash", pa.string(), "which declaration of the recommender shaped the answer"),
+        Column("software", pa.string(), "version of this software"),
         Column("query_id", ID, "who asked"),
         Column("candidate_id", ID, "what was shown"),
-        Column("position", pa.int16(), "1 is the top"),
+        Column("position", pa.int16(), "1 is the top; goes on over the pages"),
         Column("score", pa.float32(), "the ranker's score"),
         Column("propensity", pa.float32(), "probability of this item at this position under the policy"),
         Column("sources", pa.list_(pa.string()), "the candidate sources that named it"),
         Column(
             "features", pa.list_(pa.float32()), "the served values in the bundle's order; NaN where missing"
         ),
-        Column("context", pa.string(), "request-time numbers, as JSON", optional=True),
+        Column("context", pa.string(), "request-time values, as JSON", optional=True),
+        Column(
+            "request",
+            pa.string(),
+            "what else shaped the answer, as JSON: filter, boost, diversity, caps, ids offered, excluded and shown on "
+            "pages before, warnings",
+            optional=True,
+        ),
         Column("degraded", pa.bool_(), "whether a part behind was down"),
     ),
     key=("request_id", "position"),
+)
+
+SHADOWS = EventTable(
+    name="shadows",
+    columns=(
+        Column("request_id", ID, "the answer in whose place it would have been shown"),
+        Column("recommender", pa.string(), "the recommender's name"),
+        Column("model_version", pa.string(), "version of the shadow's bundle"),
+        Column("rung", pa.string(), "the shadow's ranker"),
+        Column("variant", pa.string(), "the shadow's arm of the experiment"),
+        Column("query_id", ID, "who asked"),
+        Column("candidate_id", ID, "what the shadow would have shown"),
+        Column("position", pa.int16(), "1 is the top; goes on over the pages"),
+        Column("score", pa.float32(), "the shadow's score"),
+    ),
+    key=("request_id", "variant", "position"),
 )
 
 OUTCOMES = EventTable(
@@ -153,4 +178,4 @@ UNATTRIBUTED_OUTCOMES = EventTable(
     key=("event_id",),
 )
 
-PLATFORM_TABLES = (IMPRESSIONS, OUTCOMES, UNATTRIBUTED_OUTCOMES)
+PLATFORM_TABLES = (IMPRESSIONS, SHADOWS, OUTCOMES, UNATTRIBUTED_OUTCOMES)

@@ -17,19 +17,26 @@ class Variant:
 
     Args:
         name: In the answer and the log.
-        weight: Its share of the units, relative to the other variants' weights.
+        weight: Its share of the units, relative to the other variants' weights; 0 for a shadow.
         version: What ranks: `CHAMPION`, or what ``recommend promote`` takes (a version, a ranker's name).
         exploration: Its policy; none shows the ranker's own order.
+        shadow: Whether it is scored beside every answer of the experiment, and logged, but never shown.
     """
 
     name: str
     weight: float
     version: str = CHAMPION
     exploration: Exploration | None = None
+    shadow: bool = False
 
 
 OUTSIDE = Variant(CHAMPION, 1.0)
 """The variant of an answer that belongs to no experiment."""
+
+DECLARED = "declared"
+"""The version of the declaration's own heuristic, which no training made."""
+AS_DECLARED = Variant(DECLARED, 1.0, DECLARED)
+"""The heuristic's variant, for trying it out."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Experiment:
 
     Args:
         name: Unique for the recommender; another name deals the units anew.
-        variants: At least two, each with another name.
+        variants: At least two, each with another name; at least one is shown.
         starts: The first instant, with its time zone.
         ends: The first instant that does not belong to it any more.
     """
@@ -55,12 +62,29 @@ class Experiment:
                 f"needs two or more variants of different names, not {', '.join(names) or 'none'}"
             )
         for variant in self.variants:
-            if not (math.isfinite(variant.weight) and variant.weight > 0):
+            if variant.shadow:
+                if variant.weight or variant.exploration:
+                    raise self._error(
+                        f"shows {variant.name} to nobody: give a shadow the weight 0 and no policy"
+                    )
+            elif not (math.isfinite(variant.weight) and variant.weight > 0):
                 raise self._error(f"gives {variant.name} the weight {variant.weight}: a weight is above 0")
+        if not self.shown:
+            raise self._error("has shadows only: add the variant that is shown")
         if self.starts.tzinfo is None or self.ends.tzinfo is None:
             raise self._error("needs a time zone in its start and end: write tzinfo=UTC")
         if self.starts >= self.ends:
             raise self._error(f"ends ({self.ends}) before it starts ({self.starts})")
+
+    @property
+    def shown(self) -> tuple[Variant, ...]:
+        """The variants that units are dealt to."""
+        return tuple(v for v in self.variants if not v.shadow)
+
+    @property
+    def shadows(self) -> tuple[Variant, ...]:
+        """The variants that are only scored and logged."""
+        return tuple(v for v in self.variants if v.shadow)
 
     def runs(self, instant: datetime) -> bool:
         """Whether an answer at ``instant`` belongs to it."""

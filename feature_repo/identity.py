@@ -75,6 +75,11 @@ class Vault:
         """Close without committing."""
         self._connection.close()
 
+    def version(self) -> int:
+        """Another number as soon as somebody else has changed the vault: what was read before may be out of date."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
     def workspaces(self) -> dict[str, int]:
         """Every workspace's name and id."""
         return dict(
@@ -136,15 +141,25 @@ class Vault:
             )
         return [found.get(i) for i in ids]
 
+    def beginning_with(self, workspace_id: int, kind: str, prefix: str, most: int) -> list[str]:
+        """The first ``most`` raw ids that begin with ``prefix``, by code point."""
+        found = self._connection.execute(
+            "SELECT raw FROM identities WHERE workspace_id = ? AND kind = ? AND raw >= ? AND raw < ? "
+            "ORDER BY raw LIMIT ?",
+            (workspace_id, kind, prefix, prefix + chr(0x10FFFF), most),
+        )
+        return [raw for (raw,) in found]
+
+    def token_key(self, workspace_id: int) -> bytes:
+        """A key for sealing what callers carry for us, 32 bytes, made from the workspace's secret."""
+        return hashlib.blake2b(b"token", digest_size=32, key=self._secret(workspace_id)).digest()
+
     def pseudonyms(self, workspace_id: int, kind: str, raw: Iterable[str]) -> NDArray[np.int64]:
         """One-way ids for what is never asked back: BLAKE2b (RFC 7693) under the workspace's secret, 63 bits.
 
         By the birthday bound, 10 M ids collide with probability 5e-6.
         """
-        (secret,) = self._connection.execute(
-            "SELECT secret FROM workspaces WHERE workspace_id = ?", (workspace_id,)
-        ).fetchone()
-        keyed = hashlib.blake2b(kind.encode(), digest_size=8, key=secret)
+        keyed = hashlib.blake2b(kind.encode(), digest_size=8, key=self._secret(workspace_id))
 
         def digest(text: str) -> bytes:
             state = keyed.copy()
@@ -161,6 +176,12 @@ class Vault:
             (workspace_id, kind, raw),
         )
         return deleted.rowcount > 0
+
+    def _secret(self, workspace_id: int) -> bytes:
+        (secret,) = self._connection.execute(
+            "SELECT secret FROM workspaces WHERE workspace_id = ?", (workspace_id,)
+        ).fetchone()
+        return bytes(secret)
 
     def _known(self, workspace_id: int, kind: str, raw: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}

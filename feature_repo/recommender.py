@@ -9,11 +9,15 @@ from itertools import pairwise
 
 from feast import Entity, FeatureService, FeatureView
 
+from feature_repo.context import PREFIX, ContextField
+from feature_repo.discount import Discount
 from feature_repo.errors import RecommendError
 from feature_repo.experiment import Experiment
 from feature_repo.exploration import Exploration
 
 EVENT_TIMESTAMP = "event_timestamp"
+SOURCE = "source"
+"""An attribute that every candidate has: the first source that named it."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,15 @@ class Recommender:
         features: What a ranker sees, in order: views on the query, the candidate, or the pair.
         heuristic: Hand-tuned weights of day one, by feature name (``view__feature``).
         outcome: What success is.
-        context: Names of the request-time numbers that a caller may send along.
+        context: The request-time values that a caller may send along.
         alike_by: Features by which two candidates are alike, for requests that ask for diversity.
+        diversity: How much of it a request gets that does not say, from 0 to 1.
+        caps: How many items may share a value of an attribute, where the request does not say.
+        discount: What an item loses that was just shown; none forgets what was shown.
         exploration: The policy outside experiments; none shows the ranker's own order.
         experiments: At most one of them runs at an instant.
+        deadline: How long an answer may take where the request does not say. What is not ready then gives way to
+            what is in memory.
     """
 
     name: str
@@ -79,10 +88,14 @@ class Recommender:
     features: tuple[FeatureView, ...]
     heuristic: Mapping[str, float]
     outcome: Outcome
-    context: tuple[str, ...] = field(default=())
+    context: tuple[ContextField, ...] = ()
     alike_by: tuple[str, ...] = ()
+    diversity: float = 0.0
+    caps: Mapping[str, int] = field(default_factory=dict)
+    discount: Discount | None = None
     exploration: Exploration | None = None
     experiments: tuple[Experiment, ...] = ()
+    deadline: timedelta = timedelta(milliseconds=200)
 
     def __post_init__(self) -> None:
         columns = {f.name for f in self.candidates.features}
@@ -101,6 +114,17 @@ class Recommender:
                 f"recommender {self.name}: alike_by names {', '.join(unknown)}, which is no feature of it; "
                 f"its features are {', '.join(self.feature_names)}"
             )
+        if self.diversity and not (self.alike_by and 0 <= self.diversity <= 1):
+            raise RecommendError(
+                f"recommender {self.name}: diversity is from 0 to 1, and needs alike_by; it is {self.diversity}"
+            )
+        if unknown := [name for name in self.caps if name != SOURCE and name not in self.feature_names]:
+            raise RecommendError(
+                f"recommender {self.name}: caps names {', '.join(unknown)}, which is neither {SOURCE!r} nor a feature "
+                f"of it; its features are {', '.join(self.feature_names)}"
+            )
+        if not self.deadline > timedelta(0):
+            raise RecommendError(f"recommender {self.name}: the deadline {self.deadline} is not above 0")
         for one, other in pairwise(sorted(self.experiments, key=lambda e: e.starts)):
             if other.starts < one.ends:
                 raise RecommendError(
@@ -144,6 +168,27 @@ class Recommender:
             for view in self.features
             for f in view.projection.features
         )
+
+    @cached_property
+    def attribute_names(self) -> frozenset[str]:
+        """What a filter or boost may name: the features, and the numeric context as ``context__name``."""
+        return frozenset((*self.feature_names, *(PREFIX + c.name for c in self.context if c.is_numeric)))
+
+    @cached_property
+    def declaration_hash(self) -> str:
+        """Hash of all that shapes an answer besides the model: sources, heuristic, policies, stages. The log has it."""
+        shape = (
+            *(self.definition_hash, self.candidates.name, self.sources, self.popular.name),
+            *(
+                sorted(self.heuristic.items()),
+                self.context,
+                self.alike_by,
+                self.diversity,
+                sorted(self.caps.items()),
+            ),
+            *(self.discount, self.exploration, self.experiments, self.deadline),
+        )
+        return hashlib.blake2b(repr(shape).encode(), digest_size=8).hexdigest()
 
     @cached_property
     def definition_hash(self) -> str:

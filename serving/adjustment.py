@@ -1,4 +1,4 @@
-"""Stages that change who is answered, and in which order: *filter*, *boost*, *diversify*, *explore*."""
+"""Stages that change who is answered, and in which order: *filter*, *discount*, *boost*, *diversify*, *explore*."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_repo.context import PREFIX
+from feature_repo.recommender import SOURCE
 from serving.diversity import capped, maximal_marginal_relevance
 from serving.draft import Draft
 from serving.exploration import draw
 from serving.expressions import Expression
-from serving.wish import SOURCE
+from serving.recent import RecentImpressions
 
 
 def filter_by(draft: Draft) -> Draft:
@@ -30,9 +32,22 @@ def boost(draft: Draft) -> Draft:
     return boosted.take(np.argsort(-boosted.scores, kind="stable"))
 
 
+def discount(recent: RecentImpressions, draft: Draft) -> Draft:
+    """Take off what was just shown to the same asker, as the declaration says, and sort anew."""
+    declared = draft.recommender.discount
+    if declared is None or not len(draft.candidates.ids):
+        return draft
+    seen = recent.weights(draft)
+    if not seen.any():
+        return draft
+    less = declared.strength * float(draft.scores.std()) * seen
+    discounted = replace(draft, scores=(draft.scores - less).astype(np.float32))
+    return discounted.take(np.argsort(-discounted.scores, kind="stable"))
+
+
 def diversify(draft: Draft) -> Draft:
     """Trade scores for variety as far as the request asks, and keep its caps."""
-    wish = draft.wish
+    draft, wish = replace(draft, left=len(draft.candidates.ids)), draft.wish
     if not (wish.diversity or wish.caps) or not len(draft.candidates.ids):
         return draft
     order = np.arange(len(draft.candidates.ids))
@@ -55,8 +70,17 @@ def explore(draft: Draft) -> Draft:
 
 def _value(expression: Expression, draft: Draft) -> NDArray[Any]:
     names = draft.recommender.feature_names
-    columns = {name: draft.features[:, names.index(name)] for name in expression.names}
-    return expression.evaluate(columns, len(draft.candidates.ids))
+    size = len(draft.candidates.ids)
+    columns = {
+        name: draft.features[:, names.index(name)] if name in names else _said(draft, name, size)
+        for name in expression.names
+    }
+    return expression.evaluate(columns, size)
+
+
+def _said(draft: Draft, name: str, size: int) -> NDArray[np.float32]:
+    """A value of the request's context for every candidate; NaN where the request does not say."""
+    return np.full(size, draft.context.get(name.removeprefix(PREFIX), np.nan), np.float32)
 
 
 def _standardized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio.to_thread
-from anyio import CapacityLimiter
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,11 +19,15 @@ from serving.contract import (
     BatchRequest,
     BatchResponse,
     ExplainRequest,
+    IdsRequest,
     OutcomesRequest,
     RecommendRequest,
+    RecommendResponse,
 )
+from serving.deadline import NEVER, Claim, Deadline
 from serving.openapi import document
-from serving.problems import Problem
+from serving.problems import FieldError, Problem, pointer
+from serving.turn import Turn
 
 if TYPE_CHECKING:
     from serving.authentication import Caller, Gate
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from serving.keys import Scope as KeyScope
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+PATIENCE = 2.0
+"""Seconds for an explanation, before that of the answer from memory is given."""
 
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")
@@ -52,7 +56,7 @@ class Api:
     def __init__(self) -> None:
         """Lay out the routes."""
         self._openapi = document(version("recommend"))
-        self._turn = CapacityLimiter(1)
+        self._ranking, self._recording = Turn("ranking"), Turn("recording")
         self._app = Starlette(
             routes=[
                 Route("/recommend", self._for("recommend", self._recommend), methods=["POST"]),
@@ -60,6 +64,7 @@ class Api:
                 Route("/explain", self._for("recommend", self._explain), methods=["POST"]),
                 Route("/outcomes", self._for("outcomes", self._outcomes), methods=["POST"]),
                 Route("/recommenders", self._for("recommend", self._recommenders), methods=["GET"]),
+                Route("/ids", self._for("admin", self._ids), methods=["GET"]),
                 Route("/health", self._for("admin", self._health), methods=["GET"]),
                 Route("/openapi.json", self._document, methods=["GET"]),
             ],
@@ -82,36 +87,65 @@ class Api:
 
     async def _recommend(self, request: Request, caller: "Caller") -> Response:
         wanted = parse(RecommendRequest, await _body(request))
-        answer = _json(await self._in_turn(lambda: self.engine.recommend(wanted, caller)))
-        await self.engine.logged()
+        deadline = self.engine.deadline(wanted)
+        answer = _json(await self._answer(wanted, caller, deadline))
+        await self.engine.logged(deadline)
         return answer
 
     async def _batch(self, request: Request, caller: "Caller") -> Response:
         batch = parse(BatchRequest, await _body(request))
         self.gate.charge(caller, len(batch.requests) - 1)
         answers = [await self._one_of(wanted, caller) for wanted in batch.requests]
-        await self.engine.logged()
+        await self.engine.logged(NEVER)
         return _json(BatchResponse(answers=answers))
 
     async def _one_of(self, wanted: RecommendRequest, caller: "Caller") -> BatchAnswer:
-        """A turn for each, so that other callers' requests come between those of a batch."""
+        """A turn and a deadline for each, so that other callers' requests come between those of a batch."""
         try:
-            answer = await self._in_turn(lambda: self.engine.recommend(wanted, caller))
+            answer = await self._answer(wanted, caller, self.engine.deadline(wanted))
         except Problem as problem:
             return BatchAnswer(answer=None, problem=problem.details)
         return BatchAnswer(answer=answer, problem=None)
 
+    async def _answer(
+        self, wanted: RecommendRequest, caller: "Caller", deadline: Deadline
+    ) -> RecommendResponse:
+        claim = Claim()
+        answer = await _guarded(
+            self._ranking.within(
+                deadline,
+                claim,
+                lambda: self.engine.recommend(wanted, caller, deadline, claim),
+                lambda: self.engine.rescue(wanted, caller, deadline),
+            )
+        )
+        self._ranking.follow(answer.afterwards)
+        return answer.response
+
     async def _explain(self, request: Request, caller: "Caller") -> Response:
         asked = parse(ExplainRequest, await _body(request))
-        return _json(await self._in_turn(lambda: self.engine.explain(asked, caller)))
+        claim = Claim()
+        explanation = await _guarded(
+            self._ranking.within(
+                Deadline.within(PATIENCE),
+                claim,
+                lambda: self.engine.explain(asked, caller, claim),
+                lambda: self.engine.rescued_explanation(asked, caller),
+            )
+        )
+        return _json(explanation)
 
     async def _outcomes(self, request: Request, caller: "Caller") -> Response:
         events = parse(OutcomesRequest, await _body(request))
-        recording = await self._in_turn(lambda: self.engine.record(events, caller))
+        recording = await _guarded(self._recording.run(lambda: self.engine.record(events, caller)))
         return _json(await self.engine.acknowledge(recording))
 
     async def _recommenders(self, request: Request, caller: "Caller") -> Response:
         return _json(self.engine.describe())
+
+    async def _ids(self, request: Request, caller: "Caller") -> Response:
+        asked = parse_query(IdsRequest, request)
+        return _json(await _guarded(self._recording.run(lambda: self.engine.ids(asked, caller))))
 
     async def _health(self, request: Request, caller: "Caller") -> Response:
         return _json(self.engine.health())
@@ -119,18 +153,16 @@ class Api:
     async def _document(self, request: Request) -> Response:
         return JSONResponse(self._openapi)
 
-    async def _in_turn(self, work: Callable[[], Result]) -> Result:
-        """Off the event loop, so that health checks go on; one at a time, as Python ranks no two at once."""
-        try:
-            return await anyio.to_thread.run_sync(work, limiter=self._turn)
-        except Problem:
-            raise
-        except Exception as error:
-            # Its text may quote the request, whose ids must not reach a log.
-            logger.error("a request failed in the service itself: %s", _place(error))
-            raise Problem(
-                500, "defect", "A defect of the service", "Report it with the service's log"
-            ) from None
+
+async def _guarded(work: Awaitable[Result]) -> Result:
+    try:
+        return await work
+    except Problem:
+        raise
+    except Exception as error:
+        # Its text may quote the request, whose ids must not reach a log.
+        logger.error("a request failed in the service itself: %s", _place(error))
+        raise Problem(500, "defect", "A defect of the service", "Report it with the service's log") from None
 
 
 def parse(contract: type[Body], body: bytes) -> Body:
@@ -141,6 +173,27 @@ def parse(contract: type[Body], body: bytes) -> Body:
     """
     try:
         return contract.model_validate_json(body)
+    except ValidationError as error:
+        raise problems.invalid(error) from None
+
+
+def parse_query(contract: type[Body], request: Request) -> Body:
+    """The request in a query string.
+
+    Raises:
+        Problem: 422 where it does not fit the contract.
+    """
+    given = request.query_params.multi_items()
+    names = [name for name, _ in given]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise problems.bad_fields(
+            422,
+            "invalid-request",
+            "The request does not fit the contract",
+            [FieldError(pointer=pointer((name,)), detail="is given twice: send it once") for name in twice],
+        )
+    try:
+        return contract.model_validate(dict(given))
     except ValidationError as error:
         raise problems.invalid(error) from None
 

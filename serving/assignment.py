@@ -5,7 +5,7 @@ from datetime import datetime
 from hashlib import blake2b
 from itertools import accumulate
 
-from feature_repo.experiment import OUTSIDE, Experiment, Variant
+from feature_repo.experiment import AS_DECLARED, OUTSIDE, Experiment, Variant
 from feature_repo.identity import UNKNOWN
 from feature_repo.recommender import Recommender
 
@@ -30,8 +30,17 @@ def assign(experiment: Experiment, unit: int) -> Variant:
     *Trustworthy Online Controlled Experiments*, ch. 4).
     """
     digest = blake2b(f"{experiment.name}/{unit}".encode(), digest_size=8).digest()
-    ends = list(accumulate(v.weight for v in experiment.variants))
+    shown = experiment.shown
+    ends = list(accumulate(v.weight for v in shown))
     place = int.from_bytes(digest, "big") / 2**64 * ends[-1]
-    return next(
-        (v for v, end in zip(experiment.variants, ends, strict=True) if place < end), experiment.variants[-1]
-    )
+    return next((v for v, end in zip(shown, ends, strict=True) if place < end), shown[-1])
+
+
+def named(recommender: Recommender, name: str, instant: datetime) -> tuple[str | None, Variant] | None:
+    """The variant of that name: of the running experiment, or outside one; None where there is none."""
+    experiment = recommender.experiment(instant)
+    if experiment is not None:
+        for variant in experiment.variants:
+            if variant.name == name:
+                return experiment.name, variant
+    return next(((None, v) for v in (OUTSIDE, AS_DECLARED) if v.name == name), None)

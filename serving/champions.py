@@ -3,16 +3,19 @@
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 from feature_repo.errors import RecommendError
-from feature_repo.experiment import CHAMPION, Variant
+from feature_repo.experiment import CHAMPION, DECLARED, Variant
 from feature_repo.recommender import Recommender
-from serving.scorer import DECLARED, Scorer, declared_heuristic, promoted
+from serving.scorer import Scorer, declared_heuristic, promoted
 from training import bundle
 from training.bundle import Bundle
 from training.champion import champion, champion_path, resolve
 
 POLL_SECONDS = 1.0
+DAY_ONE, LINEAR = "heuristic", "logistic"
+"""Rungs of `training.rankers.LADDER`."""
 
 logger = logging.getLogger("bentoml.recommend")
 
@@ -28,7 +31,9 @@ class Champions:
     def __init__(self, recommenders: Mapping[str, Recommender]) -> None:
         """Load what is promoted now."""
         self._recommenders = recommenders
-        self._scorers = {name: declared_heuristic(r) for name, r in recommenders.items()}
+        self._declared = {name: declared_heuristic(r) for name, r in recommenders.items()}
+        self._scorers = dict(self._declared)
+        self._linear: dict[str, Scorer] = {}
         self._arms: dict[tuple[str, str], Scorer] = {}
         self._missing: set[tuple[str, str, int | None]] = set()
         self._seen: dict[str, int | None] = {}
@@ -57,15 +62,22 @@ class Champions:
         """What serves the recommender now."""
         return self._scorers[name]
 
-    def serving(self, name: str, variant: Variant) -> tuple[Scorer, bool]:
-        """What serves a variant of the recommender now, and whether that is what the variant names.
-
-        Where it could not be loaded, the champion stands in.
-        """
-        if variant.version == CHAMPION:
-            return self.current(name), True
+    def serving(self, name: str, variant: Variant) -> Scorer:
+        """What serves a variant of the recommender now; the champion, as a stand-in, where that was not loaded."""
+        match variant.version:
+            case version if version == CHAMPION:
+                return self._scorers[name]
+            case version if version == DECLARED:
+                return self._declared[name]
         arm = self._arms.get((name, variant.version))
-        return (self.current(name), False) if arm is None else (arm, True)
+        return arm or replace(self._scorers[name], stands_in="variant-unavailable")
+
+    def below(self, name: str, scorer: Scorer) -> tuple[Scorer, ...]:
+        """The rungs below a scorer, best first: a linear ranker, if one is stored and it is none; the declared
+        heuristic, if it is not that."""
+        linear = self._linear.get(name)
+        lower = () if linear is None or scorer.rung in (linear.rung, DAY_ONE) else (linear,)
+        return lower if scorer is self._declared[name] else (*lower, self._declared[name])
 
     def refresh(self) -> None:
         """Swap in every promotion since the last look, and load what experiments name and is not loaded yet."""
@@ -74,28 +86,54 @@ class Champions:
             if changed == self._seen.get(name):
                 continue
             self._seen[name] = changed
+            self._load_linear(recommender)
             try:
-                scorer = _load(recommender)
+                scorer = self._champion(recommender)
             except Exception as error:
                 # The files are another process's work: whatever is wrong with them must not stop serving.
+                self._scorers[name] = self._in_its_place(name)
                 logger.error("%s; %s goes on serving", _reason(error), self._scorers[name].model_version)
                 continue
             self._scorers[name] = scorer
             logger.info("%s is served by %s (%s)", name, scorer.model_version, scorer.rung)
         for name, recommender in self._recommenders.items():
-            wanted = {v.version for e in recommender.experiments for v in e.variants} - {CHAMPION}
+            wanted = {v.version for e in recommender.experiments for v in e.variants} - {CHAMPION, DECLARED}
             for version in wanted:
                 # What is missing is looked for again after the next promotion: until then it would fail as it did.
                 failed = (name, version, self._seen[name]) in self._missing
                 if (name, version) not in self._arms and not failed:
                     self._load_arm(recommender, version)
 
+    def _champion(self, recommender: Recommender) -> Scorer:
+        chosen = champion(recommender.name)
+        if chosen is None:
+            return self._declared[recommender.name]
+        return promoted(_bundle(recommender, chosen.version), chosen.promoted_at)
+
+    def _in_its_place(self, name: str) -> Scorer:
+        """What served before; at the start nothing did, and the best that there is stands in."""
+        current = self._scorers[name]
+        if current is not self._declared[name]:
+            return current
+        return replace(self._linear.get(name, current), stands_in="model-unavailable")
+
+    def _load_linear(self, recommender: Recommender) -> None:
+        """The newest linear bundle that fits the declaration; without one the ladder goes on with the heuristic."""
+        name, known = recommender.name, self._linear.get(recommender.name)
+        for version in bundle.versions(name):
+            if known is not None and known.model_version == version:
+                return
+            try:
+                card = bundle.card(name, version)
+                if card.ranker == LINEAR and card.feature_service_hash == recommender.definition_hash:
+                    self._linear[name] = promoted(_bundle(recommender, version), None)
+                    return
+            except Exception as error:
+                logger.error("%s cannot stand by for %s: %s", version, name, _reason(error))
+
     def _load_arm(self, recommender: Recommender, version: str) -> None:
         try:
-            if version == DECLARED:
-                scorer = declared_heuristic(recommender)
-            else:
-                scorer = promoted(_bundle(recommender, resolve(recommender.name, version)), None)
+            scorer = promoted(_bundle(recommender, resolve(recommender.name, version)), None)
         except Exception as error:
             self._missing.add((recommender.name, version, self._seen[recommender.name]))
             logger.error(
@@ -110,13 +148,6 @@ class Champions:
     def _poll(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
             self.refresh()
-
-
-def _load(recommender: Recommender) -> Scorer:
-    chosen = champion(recommender.name)
-    if chosen is None:
-        return declared_heuristic(recommender)
-    return promoted(_bundle(recommender, chosen.version), chosen.promoted_at)
 
 
 def _bundle(recommender: Recommender, version: str) -> Bundle:

@@ -6,155 +6,37 @@
 
 What may be sent twice without harm is sent again, with exponential backoff and jitter (Brooker 2015, *Exponential
 Backoff and Jitter*), where the server cannot be reached, answers 5xx, or asks to wait (429, 503). A recommendation
-may not: each one is an impression in the log. It is sent again only where it never reached the server, or was refused.
+may not, nor a batch of them: each one is an impression in the log. It is sent again only where it never reached the
+server, was refused, or is a dry run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self
 
 import httpx
-from pydantic import BaseModel, ValidationError
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from tenacity import AsyncRetrying, Retrying
 
+from serving.calls import DEFAULT, Answer, ApiError, Call, Calls, Settings
 from serving.contract import (
+    BatchResponse,
+    ExplainResponse,
+    HealthResponse,
     OutcomeEvent,
-    OutcomesRequest,
     OutcomesResponse,
     RecommendersResponse,
     RecommendRequest,
     RecommendResponse,
 )
-from serving.problems import ProblemDetails
 
-Answer = TypeVar("Answer", bound=BaseModel)
-
-_NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-
-
-class ApiError(Exception):
-    """The service answered with a problem (RFC 9457).
-
-    Attributes:
-        status: The HTTP status.
-        problem: What was wrong, in which field, and how to mend it.
-        retry_after: Seconds after which to ask again, where the service said so.
-    """
-
-    def __init__(self, status: int, problem: ProblemDetails, retry_after: float | None = None) -> None:
-        super().__init__(f"{status} {problem.title}: {problem.detail}")
-        self.status, self.problem, self.retry_after = status, problem, retry_after
-
-    @property
-    def was_refused(self) -> bool:
-        """Whether the service turned the request away before it did anything, to be asked again later."""
-        return self.status == 429 or (self.status == 503 and self.retry_after is not None)
-
-
-@dataclass(frozen=True)
-class _Call(Generic[Answer]):
-    """A request that is to be made, and what its answer is."""
-
-    method: str
-    path: str
-    answer: type[Answer]
-    body: BaseModel | None = None
-    idempotent: bool = True
-
-    def arguments(self) -> dict[str, Any]:
-        """What httpx takes."""
-        if self.body is None:
-            return {"method": self.method, "url": self.path}
-        content = self.body.model_dump_json(exclude_defaults=True).encode()
-        headers = {"content-type": "application/json"}
-        return {"method": self.method, "url": self.path, "content": content, "headers": headers}
-
-    def read(self, response: httpx.Response) -> Answer:
-        """The answer.
-
-        Raises:
-            ApiError: it is a problem.
-        """
-        if response.is_success:
-            return self.answer.model_validate_json(response.content)
-        retry_after = _seconds(response.headers.get("retry-after"))
-        raise ApiError(response.status_code, _problem(response), retry_after)
-
-    def may_be_sent_again(self, error: BaseException) -> bool:
-        """Whether the error leaves hope, and a repeat does no harm."""
-        if isinstance(error, ApiError):
-            return error.was_refused or (self.idempotent and error.status >= 500)
-        return isinstance(error, _NEVER_ARRIVED) or (
-            self.idempotent and isinstance(error, httpx.TransportError)
-        )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How patient a client is.
-
-    Args:
-        timeout: Seconds for one attempt.
-        attempts: How often a request is sent at most.
-        first_wait: Seconds before the second attempt at most; doubles from then on.
-        longest_wait: Of one wait.
-    """
-
-    timeout: float = 2.0
-    attempts: int = 4
-    first_wait: float = 0.05
-    longest_wait: float = 2.0
-
-    def policy(self, call: _Call[Any]) -> dict[str, Any]:
-        """What tenacity takes."""
-        backoff = wait_random_exponential(self.first_wait, self.longest_wait)
-
-        def wait(state: RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            asked = error.retry_after if isinstance(error, ApiError) else None
-            return backoff(state) if asked is None else min(asked, self.longest_wait)
-
-        return {
-            "stop": stop_after_attempt(self.attempts),
-            "retry": retry_if_exception(call.may_be_sent_again),
-            "wait": wait,
-            "reraise": True,
-        }
-
-
-class _Calls:
-    """What can be asked, without the asking."""
-
-    def __init__(self, workspace: str | None) -> None:
-        self._workspace = workspace
-
-    def recommend(
-        self, recommender: str, query: Mapping[str, str], options: Mapping[str, Any]
-    ) -> _Call[RecommendResponse]:
-        asked = {"workspace": self._workspace, "recommender": recommender, "query": dict(query), **options}
-        return _Call("POST", "/v1/recommend", RecommendResponse, RecommendRequest(**asked), idempotent=False)
-
-    def outcomes(self, events: Sequence[OutcomeEvent]) -> _Call[OutcomesResponse]:
-        body = OutcomesRequest(workspace=self._workspace, events=list(events))
-        return _Call("POST", "/v1/outcomes", OutcomesResponse, body)
-
-    def recommenders(self) -> _Call[RecommendersResponse]:
-        return _Call("GET", "/v1/recommenders", RecommendersResponse)
+__all__ = ["ApiError", "AsyncClient", "Client", "Settings"]
 
 
 class Client:
     """Blocks until it is answered. Threads may share it."""
 
     def __init__(
-        self, url: str, key: str | None = None, workspace: str | None = None, settings: Settings = Settings()
+        self, url: str, key: str | None = None, workspace: str | None = None, settings: Settings = DEFAULT
     ) -> None:
         """Nothing is sent yet.
 
@@ -164,7 +46,7 @@ class Client:
             workspace: Sent with every request, where the service holds several and the key names none.
             settings: How patient to be.
         """
-        self._settings, self._calls = settings, _Calls(workspace)
+        self._settings, self._calls = settings, Calls(workspace)
         self._http = httpx.Client(base_url=url, headers=_headers(key), timeout=settings.timeout)
 
     def recommend(self, recommender: str, query: Mapping[str, str], **options: Any) -> RecommendResponse:
@@ -177,13 +59,33 @@ class Client:
         """
         return self._send(self._calls.recommend(recommender, query, options))
 
-    def outcomes(self, events: Sequence[OutcomeEvent]) -> OutcomesResponse:
-        """Tell what came of it. Raises as `recommend`."""
-        return self._send(self._calls.outcomes(events))
+    def recommend_batch(self, requests: Sequence[RecommendRequest]) -> BatchResponse:
+        """Ask many in one call, 50 at most; each is answered in its place, with its answer or its problem.
+
+        Raises:
+            ValidationError: none or too many requests.
+            ApiError: the service refused the whole.
+            httpx.TransportError: it could not be reached.
+        """
+        return self._send(self._calls.recommend_batch(requests))
+
+    def explain(
+        self, recommender: str, query: Mapping[str, str], candidate: str, **options: Any
+    ) -> ExplainResponse:
+        """Why a candidate is, or is not, in the answer that `recommend` would give. Raises as `recommend`."""
+        return self._send(self._calls.explain(recommender, query, candidate, options))
+
+    def outcomes(self, events: Sequence[OutcomeEvent], workspace: str | None = None) -> OutcomesResponse:
+        """Tell what came of it, in another workspace than the client's where one is named. Raises as `recommend`."""
+        return self._send(self._calls.outcomes(events, workspace))
 
     def recommenders(self) -> RecommendersResponse:
         """What can be asked for. Raises as `recommend`."""
         return self._send(self._calls.recommenders())
+
+    def health(self) -> HealthResponse:
+        """Which parts of the service work. Raises as `recommend`."""
+        return self._send(self._calls.health())
 
     def close(self) -> None:
         """Close the connections."""
@@ -197,7 +99,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _send(self, call: _Call[Answer]) -> Answer:
+    def _send(self, call: Call[Answer]) -> Answer:
         def once() -> Answer:
             return call.read(self._http.request(**call.arguments()))
 
@@ -208,10 +110,10 @@ class AsyncClient:
     """The same for asyncio."""
 
     def __init__(
-        self, url: str, key: str | None = None, workspace: str | None = None, settings: Settings = Settings()
+        self, url: str, key: str | None = None, workspace: str | None = None, settings: Settings = DEFAULT
     ) -> None:
         """See `Client`."""
-        self._settings, self._calls = settings, _Calls(workspace)
+        self._settings, self._calls = settings, Calls(workspace)
         self._http = httpx.AsyncClient(base_url=url, headers=_headers(key), timeout=settings.timeout)
 
     async def recommend(
@@ -220,13 +122,29 @@ class AsyncClient:
         """See `Client.recommend`."""
         return await self._send(self._calls.recommend(recommender, query, options))
 
-    async def outcomes(self, events: Sequence[OutcomeEvent]) -> OutcomesResponse:
+    async def recommend_batch(self, requests: Sequence[RecommendRequest]) -> BatchResponse:
+        """See `Client.recommend_batch`."""
+        return await self._send(self._calls.recommend_batch(requests))
+
+    async def explain(
+        self, recommender: str, query: Mapping[str, str], candidate: str, **options: Any
+    ) -> ExplainResponse:
+        """See `Client.explain`."""
+        return await self._send(self._calls.explain(recommender, query, candidate, options))
+
+    async def outcomes(
+        self, events: Sequence[OutcomeEvent], workspace: str | None = None
+    ) -> OutcomesResponse:
         """See `Client.outcomes`."""
-        return await self._send(self._calls.outcomes(events))
+        return await self._send(self._calls.outcomes(events, workspace))
 
     async def recommenders(self) -> RecommendersResponse:
         """See `Client.recommenders`."""
         return await self._send(self._calls.recommenders())
+
+    async def health(self) -> HealthResponse:
+        """See `Client.health`."""
+        return await self._send(self._calls.health())
 
     async def close(self) -> None:
         """Close the connections."""
@@ -240,7 +158,7 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _send(self, call: _Call[Answer]) -> Answer:
+    async def _send(self, call: Call[Answer]) -> Answer:
         async def once() -> Answer:
             return call.read(await self._http.request(**call.arguments()))
 
@@ -250,21 +168,3 @@ class AsyncClient:
 
 def _headers(key: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
-
-
-def _problem(response: httpx.Response) -> ProblemDetails:
-    try:
-        return ProblemDetails.model_validate_json(response.content)
-    except ValidationError:  # a proxy's page
-        text = response.text.strip()[:200] or "no explanation"
-        return ProblemDetails(
-            type="about:blank",
-            title=response.reason_phrase or "Error",
-            status=response.status_code,
-            detail=text,
-        )
-
-
-def _seconds(header: str | None) -> float | None:
-    """``Retry-After`` in seconds; the form that is a date is not heeded."""
-    return float(header) if header is not None and header.isdecimal() else None

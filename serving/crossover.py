@@ -10,7 +10,7 @@ from datetime import datetime
 
 from feature_repo.errors import RecommendError
 from feature_repo.recommender import Recommender
-from serving.replay import Replay, Visit, ask, connect, joined, replay
+from serving.replay import Replay, Visit, connected, joined, replay
 from training.champion import promote
 
 SWAP_SECONDS = 30
@@ -63,10 +63,10 @@ def crossover(
 
 def _await_version(url: str, name: str, version: str) -> None:
     end = time.monotonic() + SWAP_SECONDS
-    with connect(url) as client:
+    with connected(url) as client:
         while time.monotonic() < end:
-            known = ask(client, "GET", "/v1/recommenders")["recommenders"]
-            if any(r["name"] == name and r["model_version"] == version for r in known):
+            known = client.recommenders().recommenders
+            if any(r.name == name and r.model_version == version for r in known):
                 return
             time.sleep(0.1)
     raise RecommendError(

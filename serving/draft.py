@@ -7,11 +7,16 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_repo.context import ContextValue
 from feature_repo.experiment import OUTSIDE, Variant
 from feature_repo.recommender import Recommender
+from serving.deadline import NEVER, Claim, Deadline
 from serving.scorer import Scorer
 from serving.wish import Wish
 from training.rankers import Matrix
+
+CALLER = "caller"
+"""The source of candidates that the request brought along."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,13 @@ class Candidates:
         """For each candidate, the sources that named it; made anew at each look, for those that are shown."""
         return [[name for k, name in enumerate(self.names) if bits >> k & 1] for bits in self.named.tolist()]
 
+    @property
+    def is_retrieved(self) -> NDArray[np.bool_]:
+        """For each candidate, whether a source named it, and not only the caller; ``[candidates]``."""
+        own = sum(1 << k for k, name in enumerate(self.names) if name != CALLER)
+        retrieved: NDArray[np.bool_] = (self.named & np.uint64(own)) != 0
+        return retrieved
+
     def take(self, positions: NDArray[np.int64]) -> "Candidates":
         """Those at ``positions``, in that order."""
         return Candidates(self.ids[positions], self.named[positions], self.names)
@@ -49,6 +61,12 @@ class Draft:
         request_id: int64.
         recommender: As declared.
         scorer: Taken once, so that a promotion in the middle of a request does not mix two models.
+        lower: The next rungs of the ladder, for where the scorer fails or there is no time for it.
+        shadows: What scores the candidates too, by variant, and is logged, but not shown.
+        deadline: Until when the answer is due.
+        claim: Taken before the answer is logged.
+        token_key: What page tokens are sealed with.
+        shown: Ids that pages before this one have shown, in their order.
         workspace_id: Whose request it is.
         instant: As of when; the impressions' ``event_timestamp``.
         limit: How many items at most.
@@ -64,9 +82,11 @@ class Draft:
         candidates: Retrieved; best first once scored.
         features: float32, ``[candidates, features]``.
         scores: float32, ``[candidates]``.
+        left: How many candidates there were to choose the shown ones from.
         names: The caller's ids of the candidates; once known, the candidates are those that can be shown.
         propensities: float32, ``[candidates]``, of the items at their positions; once known, all are shown.
         warnings: Codes of what the caller may want to know.
+        pool: The draft before it was scored, for the shadows; none where there are none.
         timings: Seconds by stage; one object for all copies.
     """
 
@@ -76,11 +96,17 @@ class Draft:
     workspace_id: int
     instant: datetime
     limit: int
-    context: Mapping[str, float]
+    context: Mapping[str, ContextValue]
     query_id: int
     excluded: frozenset[int]
     rung: str
     model_version: str
+    lower: tuple[Scorer, ...] = ()
+    shadows: tuple[tuple[str, Scorer], ...] = ()
+    deadline: Deadline = NEVER
+    claim: Claim = field(default_factory=Claim)
+    token_key: bytes = b""
+    shown: tuple[int, ...] = ()
     wish: Wish = field(default_factory=Wish)
     experiment: str | None = None
     variant: Variant = OUTSIDE
@@ -88,9 +114,11 @@ class Draft:
     candidates: Candidates = NOBODY
     features: Matrix = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    left: int = 0
     names: tuple[str, ...] = ()
     propensities: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     warnings: tuple[str, ...] = ()
+    pool: "Draft | None" = None
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -102,6 +130,14 @@ class Draft:
     def warn(self, code: str) -> "Draft":
         """The same with one more warning."""
         return replace(self, warnings=(*self.warnings, code))
+
+    def degrade(self, code: str) -> "Draft":
+        """The same as a lesser answer, and why."""
+        return replace(self, degraded=True, warnings=(*self.warnings, code))
+
+    def ranked_by(self, scorer: Scorer) -> "Draft":
+        """The same with another scorer."""
+        return replace(self, scorer=scorer, rung=scorer.rung, model_version=scorer.model_version)
 
     def take(self, positions: NDArray[np.int64]) -> "Draft":
         """The same with the candidates at ``positions``, in that order, and what is known of them."""

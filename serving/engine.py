@@ -1,48 +1,70 @@
-"""The service without its HTTP: everything it holds open, and its three answers."""
+"""The service without its HTTP: everything it holds open, and its answers."""
 
-import logging
-from dataclasses import replace
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from feature_repo.catalog import recommenders
 from feature_repo.clock import default_as_of
-from feature_repo.experiment import CHAMPION
 from feature_repo.home import log_path, vault_path
 from feature_repo.identity import UNKNOWN, Vault
-from serving import request_id
-from serving.admission import admit, declared
-from serving.authentication import Caller
+from serving import warm_up
+from serving.admission import admit, find
+from serving.authentication import LOCAL, Caller
 from serving.champions import Champions
 from serving.contract import (
     ExplainRequest,
     ExplainResponse,
     HealthResponse,
-    Item,
+    IdsRequest,
+    IdsResponse,
     OutcomesRequest,
     OutcomesResponse,
-    RecommenderDescription,
     RecommendersResponse,
     RecommendRequest,
     RecommendResponse,
 )
+from serving.deadline import NEVER, Claim, Deadline
+from serving.description import describe
 from serving.draft import Draft
 from serving.event_log import EventLog
-from serving.explanation import reasons, sentence
 from serving.faults import Faults
 from serving.health import health
-from serving.identity import interned
+from serving.identity import interned, workspace_id
+from serving.impressions import TooLate
 from serving.metrics import REQUESTS, STAGE_SECONDS
+from serving.names import Identities, Names
 from serving.outcomes import Outcomes, Recording
 from serving.pipeline import Pipeline
-from serving.popularity import POPULARITY, PopularLists
+from serving.popularity import PopularLists
 from serving.problems import Problem
+from serving.recent import RecentImpressions
+from serving.response import response
 from serving.store import OnlineFeatures
 from serving.trace import Trace, unknown
 
-logger = logging.getLogger("bentoml.recommend")
+MAX_IDS = 20
+
+_VAULT = "the identity vault"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, and what is left to do once it is given.
+
+    Args:
+        response: What goes over HTTP.
+        afterwards: Work for the ranking thread that nobody waits for.
+    """
+
+    response: RecommendResponse
+    afterwards: Callable[[], None] = lambda: None
 
 
 class Engine:
-    """Answers requests, one at a time: its vault and store connections belong to one thread at a time."""
+    """Answers requests. Its vault and store connections belong to one thread at a time; `rescue`, `rescued_explanation`,
+    `health` and `describe` touch neither."""
 
     def __init__(self) -> None:
         """Open everything under the state folder, say what is missing, and read what is needed first.
@@ -52,14 +74,16 @@ class Engine:
         """
         self._recommenders = recommenders()
         self._faults = Faults()
-        self._vault = Vault(vault_path())
+        self._vault, self._outcome_vault = Vault(vault_path()), Vault(vault_path())
+        self._names = Names(self._vault)
         self._champions = Champions(self._recommenders)
         self._log = EventLog(log_path(), self._faults)
         store = OnlineFeatures()
-        popular = PopularLists(store, self._faults)
-        self._pipeline = Pipeline(self._vault, store, popular, self._log, self._faults)
-        self._outcomes = Outcomes(self._recommenders, self._vault, self._log)
-        self._warm_up(popular)
+        self._popular = PopularLists(store, self._names, self._faults)
+        recent = RecentImpressions()
+        self._pipeline = Pipeline(self._names, store, self._popular, recent, self._log, self._faults)
+        self._outcomes = Outcomes(self._recommenders, self._outcome_vault, self._log)
+        self._warm_up(recent)
         self._champions.start()
 
     def close(self) -> None:
@@ -67,39 +91,72 @@ class Engine:
         self._champions.close()
         self._log.close()
         self._vault.close()
+        self._outcome_vault.close()
 
-    def recommend(self, request: RecommendRequest, caller: Caller) -> RecommendResponse:
+    def deadline(self, request: RecommendRequest) -> Deadline:
+        """Until when an answer is due that is asked for now."""
+        if request.deadline_ms is not None:
+            return Deadline.within(request.deadline_ms / 1000)
+        recommender = self._recommenders.get(request.recommender)
+        return NEVER if recommender is None else Deadline.within(recommender.deadline.total_seconds())
+
+    def recommend(
+        self, request: RecommendRequest, caller: Caller, deadline: Deadline, claim: Claim
+    ) -> Answer:
         """Answer a request.
 
         Raises:
             Problem: the caller must change the request.
+            TooLate: the claim was taken meanwhile.
         """
-        answer = self._answer(request, caller)
-        REQUESTS.labels(answer.recommender, answer.rung, str(answer.degraded).lower()).inc()
-        return answer
+        try:
+            draft = self._pipeline.run(self._admitted(request, caller, deadline, claim))
+        except _VaultIsDown:
+            if not claim.take():
+                raise TooLate from None
+            return self._from_memory(request, caller, deadline, "identities-failed")
+        return Answer(self._counted(response(draft, request.explain)), partial(self._afterwards, draft))
 
-    def explain(self, request: ExplainRequest, caller: Caller) -> ExplainResponse:
+    def rescue(self, request: RecommendRequest, caller: Caller, deadline: Deadline) -> Answer:
+        """The answer to a request whose deadline draws near, from memory. The claim has been taken.
+
+        Raises:
+            Problem: the caller must change the request.
+        """
+        return self._from_memory(request, caller, deadline, "deadline")
+
+    def explain(self, request: ExplainRequest, caller: Caller, claim: Claim) -> ExplainResponse:
         """Say what becomes of one candidate. Nothing is logged.
 
         Raises:
             Problem: the caller must change the request.
-            Exception: the identity vault is down.
+            TooLate: the claim was taken meanwhile.
         """
-        draft = admit(self._recommenders, self._champions, self._vault, request, caller)
-        kind = draft.recommender.candidate_kind
-        candidate = interned(self._vault, draft.workspace_id, kind, request.candidate)
-        trace = Trace()
-        shown = self._pipeline.run(replace(draft, wish=replace(draft.wish, dry_run=True)), trace)
-        if candidate == UNKNOWN:
-            return unknown(request.candidate, shown)
-        return trace.explanation(candidate, shown)
+        try:
+            draft = self._admitted(request, caller, NEVER, claim)
+        except _VaultIsDown:
+            if not claim.take():
+                raise TooLate from None
+            return self.rescued_explanation(request, caller)
+        return self._explanation(request, draft, self._names, self._pipeline.run)
 
-    async def logged(self) -> None:
-        """Wait, within the log's budget, until the answers so far are in the log. See `EventLog.settled`."""
-        await self._log.settled()
+    def rescued_explanation(self, request: ExplainRequest, caller: Caller) -> ExplainResponse:
+        """The same of the answer that would be given from memory now.
+
+        Raises:
+            Problem: the caller must change the request.
+        """
+        names = self._names.memory
+        draft = self._admit(names, request, caller, NEVER, Claim()).degrade("deadline")
+        return self._explanation(request, draft, names, self._pipeline.rescue)
+
+    async def logged(self, deadline: Deadline) -> None:
+        """Wait, within the log's budget and the deadline, until the answers so far are in the log. See
+        `EventLog.settled`."""
+        await self._log.settled(deadline.remaining)
 
     def record(self, request: OutcomesRequest, caller: Caller) -> Recording:
-        """Log outcomes. See `Outcomes.record`."""
+        """Log outcomes. May be called while another thread ranks. See `Outcomes.record`."""
         return self._outcomes.record(request, caller)
 
     async def acknowledge(self, recording: Recording) -> OutcomesResponse:
@@ -112,89 +169,85 @@ class Engine:
 
     def describe(self) -> RecommendersResponse:
         """The declared recommenders and what serves each."""
-        serving = {name: self._champions.current(name) for name in self._recommenders}
-        return RecommendersResponse(
-            recommenders=[
-                RecommenderDescription(
-                    name=name,
-                    description=r.description,
-                    query_key=r.query_key,
-                    candidate_key=r.candidate_key,
-                    outcome=r.outcome.name,
-                    context=list(r.context),
-                    sources=[source.column for source in r.sources],
-                    model_version=serving[name].model_version,
-                    rung=serving[name].rung,
-                    since=serving[name].since,
-                )
-                for name, r in self._recommenders.items()
-            ]
-        )
+        found = [describe(r, self._champions, default_as_of()) for r in self._recommenders.values()]
+        return RecommendersResponse(recommenders=found)
 
-    def _answer(self, request: RecommendRequest, caller: Caller) -> RecommendResponse:
+    def ids(self, request: IdsRequest, caller: Caller) -> IdsResponse:
+        """Ids that begin so.
+
+        Raises:
+            Problem: the caller must change the request.
+        """
+        recommender = find(self._recommenders, request.recommender)
+        workspace = workspace_id(self._vault, caller.workspace(request.workspace))
+        kind = recommender.query_kind if request.kind == "query" else recommender.candidate_kind
+        return IdsResponse(ids=self._vault.beginning_with(workspace, kind, request.prefix, MAX_IDS))
+
+    def _warm_up(self, recent: RecentImpressions) -> None:
+        self._names.refresh()
+        warm_up.say_what_is_missing(self._names)
+        warm_up.read_popular(self._recommenders, self._names, self._popular)
+        warm_up.score_nothing(self._recommenders.values(), self._champions)
+        served = warm_up.served_lately(self._log)
+        warm_up.remember_shown(self._recommenders, served, recent)
+        for request in warm_up.requests(self._recommenders, self._names, served):
+            with self._faults.watch("the warm-up"):
+                self.recommend(request, LOCAL, self.deadline(request), Claim())
+        warm_up.freeze()
+
+    def _afterwards(self, shown: Draft) -> None:
+        self._popular.refresh(shown.recommender, shown.workspace_id, default_as_of())
+        self._pipeline.shadow(shown)
+
+    def _admitted(self, request: RecommendRequest, caller: Caller, deadline: Deadline, claim: Claim) -> Draft:
+        begun = time.perf_counter()
         try:
-            with STAGE_SECONDS.labels("admit").time():
-                draft = admit(self._recommenders, self._champions, self._vault, request, caller)
+            self._names.refresh()
+            draft = self._admit(self._names, request, caller, deadline, claim)
         except Problem:
             raise
         except Exception as error:
-            # Without the vault no id can be read or named: an empty answer is all that is left.
-            self._faults.report("the identity vault", error)
-            name = declared(self._recommenders, request).name
-            return _empty(name, self._champions.current(name).model_version)
-        self._faults.working("the identity vault")
-        return _response(self._pipeline.run(draft), request.explain)
+            self._faults.report(_VAULT, error)
+            raise _VaultIsDown from None
+        self._faults.working(_VAULT)
+        draft.timings["admit"] = seconds = time.perf_counter() - begun
+        STAGE_SECONDS.labels("admit").observe(seconds)
+        return draft
 
-    def _warm_up(self, popular: PopularLists) -> None:
-        workspaces = self._vault.workspaces()
-        if not workspaces:
-            logger.warning(
-                "no workspace has been ingested, so every request will be refused: "
-                "run `recommend ingest PATH --workspace NAME`"
-            )
-        for recommender in self._recommenders.values():
-            _ = recommender.query_kind, recommender.candidate_kind
-            for workspace in workspaces.values():
-                popular.read(recommender, workspace, default_as_of())
+    def _admit(
+        self,
+        names: Identities,
+        request: RecommendRequest,
+        caller: Caller,
+        deadline: Deadline,
+        claim: Claim,
+    ) -> Draft:
+        return admit(self._recommenders, self._champions, names, request, caller, deadline, claim)
 
+    def _from_memory(self, request: RecommendRequest, caller: Caller, deadline: Deadline, why: str) -> Answer:
+        admitted = self._admit(self._names.memory, request, caller, deadline, Claim())
+        draft = self._pipeline.rescue(admitted.degrade(why))
+        return Answer(self._counted(response(draft, request.explain)))
 
-def _response(draft: Draft, explain: bool) -> RecommendResponse:
-    found = reasons(draft) if explain else [[] for _ in draft.names]
-    return RecommendResponse(
-        request_id=request_id.text(draft.request_id, draft.instant),
-        recommender=draft.recommender.name,
-        model_version=draft.model_version,
-        rung=draft.rung,
-        experiment=draft.experiment,
-        variant=draft.variant.name,
-        degraded=draft.degraded,
-        warnings=list(draft.warnings),
-        timings_ms={stage: round(seconds * 1000, 3) for stage, seconds in draft.timings.items()},
-        items=[
-            Item(
-                id=raw,
-                rank=n + 1,
-                score=float(draft.scores[n]),
-                propensity=float(draft.propensities[n]),
-                sources=sources,
-                reasons=found[n],
-                why=sentence(sources, found[n]) if explain else None,
-            )
-            for n, (raw, sources) in enumerate(zip(draft.names, draft.candidates.sources, strict=True))
-        ],
-    )
+    def _explanation(
+        self,
+        request: ExplainRequest,
+        draft: Draft,
+        names: Identities,
+        run: Callable[[Draft, Trace], Draft],
+    ) -> ExplainResponse:
+        kind = draft.recommender.candidate_kind
+        candidate = interned(names, draft.workspace_id, kind, request.candidate)
+        trace = Trace()
+        shown = run(replace(draft, wish=replace(draft.wish, dry_run=True)), trace)
+        if candidate == UNKNOWN:
+            return unknown(request.candidate, shown)
+        return trace.explanation(candidate, shown)
+
+    def _counted(self, answer: RecommendResponse) -> RecommendResponse:
+        REQUESTS.labels(answer.recommender, answer.rung, str(answer.degraded).lower()).inc()
+        return answer
 
 
-def _empty(recommender: str, model_version: str) -> RecommendResponse:
-    return RecommendResponse(
-        request_id=request_id.text(request_id.new(recommender), default_as_of()),
-        recommender=recommender,
-        model_version=model_version,
-        rung=POPULARITY,
-        experiment=None,
-        variant=CHAMPION,
-        degraded=True,
-        warnings=["ranking-failed"],
-        timings_ms={},
-        items=[],
-    )
+class _VaultIsDown(Exception):
+    """No id can be read or named but those that are remembered."""

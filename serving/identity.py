@@ -5,18 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_repo.identity import UNKNOWN, Vault
+from feature_repo.identity import UNKNOWN
+from serving.names import Identities
 from serving.problems import FieldError, Problem, bad_fields
 
 
-def workspace_id(vault: Vault, name: str | None) -> int:
+def workspace_id(names: Identities, name: str | None) -> int:
     """The workspace named, or the only one.
 
     Raises:
         Problem: 400 where there is none of that name, or several and none was named.
     """
-    known = vault.workspaces()
-    if name in known:
+    known = names.workspaces()
+    if name is not None and name in known:
         return known[name]
     if not known:
         raise Problem(
@@ -33,23 +34,23 @@ def workspace_id(vault: Vault, name: str | None) -> int:
     raise bad_fields(400, "unknown-workspace", "The workspace is not clear", [error])
 
 
-def interned(vault: Vault, workspace: int, kind: str, raw: str) -> int:
+def interned(names: Identities, workspace: int, kind: str, raw: str) -> int:
     """The id of one raw id; ``UNKNOWN`` where it was never interned."""
-    return int(vault.lookup(workspace, kind, [raw])[0])
+    return int(names.lookup(workspace, kind, [raw])[0])
 
 
-def interned_set(vault: Vault, workspace: int, kind: str, raw: Sequence[str]) -> frozenset[int]:
+def interned_set(names: Identities, workspace: int, kind: str, raw: Sequence[str]) -> frozenset[int]:
     """The known ids among the raw ones."""
-    return frozenset(vault.lookup(workspace, kind, raw).tolist()) - {UNKNOWN} if raw else frozenset()
+    return frozenset(names.lookup(workspace, kind, raw).tolist()) - {UNKNOWN} if raw else frozenset()
 
 
 def first_named(
-    vault: Vault, workspace: int, kind: str, ids: NDArray[np.int64], limit: int
+    names: Identities, workspace: int, kind: str, ids: NDArray[np.int64], limit: int
 ) -> list[tuple[int, str]]:
     """Index and raw id of the first ``limit`` of ``ids`` that still have one: a forgotten one is passed over."""
     named: list[tuple[int, str]] = []
     for start in range(0, len(ids), limit):
-        raw = vault.reveal(workspace, kind, ids[start : start + limit].tolist())
+        raw = names.reveal(workspace, kind, ids[start : start + limit].tolist())
         named += [(start + n, r) for n, r in enumerate(raw) if r is not None]
         if len(named) >= limit:
             break

@@ -2,39 +2,85 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pyarrow as pa
 
-from feature_repo.events import IMPRESSIONS
-from feature_repo.identity import Vault
+from feature_repo.events import IMPRESSIONS, SHADOWS
 from serving.draft import Draft
 from serving.event_log import EventLog, Layout, float_lists
 from serving.identity import first_named
+from serving.names import Identities
+from serving.recent import RecentImpressions
+from serving.wish import document
 
-_LAYOUT = Layout(IMPRESSIONS)
+_LAYOUT, _SHADOW_LAYOUT = Layout(IMPRESSIONS), Layout(SHADOWS)
+_SOFTWARE = version("recommend")
 
 
-def name(vault: Vault, draft: Draft) -> Draft:
+class TooLate(Exception):
+    """The deadline has passed, and another answer to the same request was given."""
+
+
+def name(names: Identities, draft: Draft) -> Draft:
     """Keep the first candidates that the caller has an id for, as many as may be shown, and learn it."""
     named = first_named(
-        vault, draft.workspace_id, draft.recommender.candidate_kind, draft.candidates.ids, draft.considered
+        names, draft.workspace_id, draft.recommender.candidate_kind, draft.candidates.ids, draft.considered
     )
     positions = np.array([position for position, _ in named], np.intp)
     return replace(draft.take(positions), names=tuple(raw for _, raw in named))
 
 
-def log(event_log: EventLog, draft: Draft) -> Draft:
-    """Offer the shown items to the log; whether they can be written is the log's to report."""
-    if draft.names and not draft.wish.dry_run:
-        event_log.append(IMPRESSIONS, impressions(draft))
+def log(event_log: EventLog, recent: RecentImpressions, draft: Draft) -> Draft:
+    """Offer the shown items to the log, and remember them; whether they can be written is the log's to report.
+
+    Raises:
+        TooLate: nothing is logged.
+    """
+    if not draft.claim.take():
+        raise TooLate
+    if not draft.names or draft.wish.dry_run:
+        return draft
+    event_log.append(IMPRESSIONS, impressions(draft))
+    if draft.recommender.discount is not None:
+        recent.add(
+            *(draft.recommender.name, draft.query_id, draft.instant, draft.candidates.ids.tolist()),
+            half_life=draft.recommender.discount.half_life,
+        )
     return draft
+
+
+def log_shadow(event_log: EventLog, draft: Draft, variant: str) -> None:
+    """Offer what a shadow would have shown to the log."""
+    best = draft.take(np.arange(min(draft.limit, len(draft.candidates.ids))))
+    if len(best.candidates.ids) and not draft.wish.dry_run:
+        answer = {**_answer(best), "variant": f"{draft.experiment}/{variant}"}
+        event_log.append(SHADOWS, _SHADOW_LAYOUT.batch(len(best.candidates.ids), answer, _items(best)))
 
 
 def impressions(draft: Draft) -> pa.RecordBatch:
     """One row of ``IMPRESSIONS`` for each shown item."""
-    shown = len(draft.names)
     answer = {
+        **_answer(draft),
+        "feature_service_hash": draft.recommender.definition_hash,
+        "declaration_hash": draft.recommender.declaration_hash,
+        "software": _SOFTWARE,
+        "context": json.dumps(dict(draft.context), sort_keys=True) if draft.context else None,
+        "request": _request(draft),
+        "degraded": draft.degraded,
+    }
+    items = {
+        **_items(draft),
+        "propensity": draft.propensities,
+        "sources": pa.array(draft.candidates.sources, pa.list_(pa.string())),
+        "features": float_lists(draft.features),
+    }
+    return _LAYOUT.batch(len(draft.names), answer, items)
+
+
+def _answer(draft: Draft) -> dict[str, object]:
+    return {
         "workspace_id": draft.workspace_id,
         "event_timestamp": draft.instant,
         "request_id": draft.request_id,
@@ -42,17 +88,25 @@ def impressions(draft: Draft) -> pa.RecordBatch:
         "model_version": draft.model_version,
         "rung": draft.rung,
         "variant": f"{draft.experiment}/{draft.variant.name}" if draft.experiment else draft.variant.name,
-        "feature_service_hash": draft.recommender.definition_hash,
         "query_id": draft.query_id,
-        "context": json.dumps(dict(draft.context), sort_keys=True) if draft.context else None,
-        "degraded": draft.degraded,
     }
-    items = {
+
+
+def _items(draft: Draft) -> dict[str, object]:
+    first = len(draft.shown) + 1
+    return {
         "candidate_id": draft.candidates.ids,
-        "position": np.arange(1, shown + 1, dtype=np.int16),
+        "position": np.arange(first, first + len(draft.candidates.ids), dtype=np.int16),
         "score": draft.scores,
-        "propensity": draft.propensities,
-        "sources": pa.array(draft.candidates.sources, pa.list_(pa.string())),
-        "features": float_lists(draft.features),
     }
-    return _LAYOUT.batch(shown, answer, items)
+
+
+def _request(draft: Draft) -> str | None:
+    """What else shaped the answer, as JSON with our ids; none where the request asked for nothing special."""
+    asked = document(draft.wish) | {
+        "excluded": sorted(draft.excluded),
+        "shown": list(draft.shown),
+        "warnings": list(draft.warnings),
+    }
+    special = {name: value for name, value in asked.items() if value}
+    return json.dumps(special, sort_keys=True) if special else None

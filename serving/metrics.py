@@ -20,6 +20,9 @@ FEATURE_ROWS = Counter(
     "(dated after the request), other_layout (written before the view's fields changed), corrupt",
     ["view", "state"],
 )
+RESCUED = Counter(
+    "recommend_rescued_total", "Requests that were answered from memory, as their deadline drew near"
+)
 LOG_ROWS = Counter(
     "recommend_log_rows_total",
     "Rows offered to the event log: written, of these late (after the answer), or dropped as the disk did not take "

@@ -12,6 +12,8 @@ from serving.contract import (
     ExplainRequest,
     ExplainResponse,
     HealthResponse,
+    IdsRequest,
+    IdsResponse,
     OutcomesRequest,
     OutcomesResponse,
     RecommendersResponse,
@@ -30,6 +32,7 @@ _PROBLEMS = {
     404: "No such recommender",
     413: "The body is too large",
     422: "A field is missing, unknown, of a wrong type or out of bounds",
+    500: "A defect of the service; its log says where",
 }
 
 
@@ -44,6 +47,7 @@ class Route:
     answer: type[BaseModel]
     scope: Scope
     may_not_find: bool = False
+    query: type[BaseModel] | None = None
 
 
 ROUTES = (
@@ -90,6 +94,16 @@ ROUTES = (
         "recommend",
     ),
     Route(
+        "/ids",
+        "list_ids",
+        "List ids that begin so, for a person who tries things out",
+        None,
+        IdsResponse,
+        "admin",
+        may_not_find=True,
+        query=IdsRequest,
+    ),
+    Route(
         "/health", "tell_health", "Tell which parts work and what was logged", None, HealthResponse, "admin"
     ),
 )
@@ -108,7 +122,8 @@ def document(version: str) -> Document:
         "info": {
             "title": "Recommend",
             "version": version,
-            "description": "Recommendations for your entities, by your own ids.",
+            "description": "Recommendations for your entities, by your own ids. Every error is problem details "
+            "(RFC 9457), also where the path (404) or its method (405) is not in this document.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/v1"}],
@@ -121,7 +136,7 @@ def _operation(route: Route) -> Document:
     problems = {
         status: meaning
         for status, meaning in _PROBLEMS.items()
-        if route.request is not None and (status != 404 or route.may_not_find)
+        if (route.request or route.query) is not None and (status != 404 or route.may_not_find)
     }
     operation: Document = {
         "operationId": route.name,
@@ -134,9 +149,25 @@ def _operation(route: Route) -> Document:
             for status, meaning in problems.items()
         },
     }
+    if route.query is not None:
+        operation["parameters"] = _parameters(route.query)
     if route.request is not None:
         operation["requestBody"] = {"required": True, "content": _content("application/json", route.request)}
     return secured(operation, route.scope)
+
+
+def _parameters(query: type[BaseModel]) -> list[Document]:
+    schema = query.model_json_schema()
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "description": field["description"],
+            "schema": {key: value for key, value in field.items() if key != "description"},
+        }
+        for name, field in schema["properties"].items()
+    ]
 
 
 def _content(media_type: str, model: type[BaseModel]) -> Document:

@@ -83,7 +83,8 @@ class Outcomes:
         self._recommenders, self._vault, self._log = recommenders, vault, log
         self._issuers = request_id.Issuers(recommenders)
         tables = (UNATTRIBUTED_OUTCOMES, OUTCOMES)
-        self._ids = EventIds(chain(*(log.recent_ids(t, "event_id", REMEMBERED).tolist() for t in tables)))
+        rows = (log.recent_rows(table, ["event_id"], REMEMBERED) for table in tables)
+        self._ids = EventIds(chain(*(some["event_id"].to_pylist() for some in rows)))
 
     def record(self, request: OutcomesRequest, caller: Caller) -> Recording:
         """Append the batch to the log, whole or not at all.

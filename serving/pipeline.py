@@ -1,9 +1,10 @@
 """One answer, as a list of small stages:
 
-admit → retrieve → exclude → hydrate → filter → score → boost → diversify → name → explore → log.
+admit → retrieve → exclude → hydrate → filter → score → discount → boost → diversify → name → explore → log.
 
-A stage takes a `Draft` and answers one that knows more. Where nothing is known of who asks, or a part
-behind is down, the stages of the popularity rung stand in for those that rank.
+A stage takes a `Draft` and answers one that knows more. Where a part behind fails, or does not answer in time, other
+lists of stages stand in for those that read and rank: first the heuristic on the rows that were read last, then the
+popular list.
 """
 
 import time
@@ -12,15 +13,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from feature_repo.identity import Vault
 from serving import impressions
-from serving.adjustment import boost, diversify, explore, filter_by
+from serving.adjustment import boost, discount, diversify, explore, filter_by
 from serving.draft import NOBODY, Draft
 from serving.event_log import EventLog
 from serving.faults import Faults
 from serving.metrics import STAGE_SECONDS
+from serving.names import Names
 from serving.popularity import PopularLists, keep_order, popularity
-from serving.ranking import hydrate, hydrate_if_asked, score
+from serving.ranking import hydrate, hydrate_if_asked, score, score_by_the_last, unread
+from serving.recall import LastRows, NothingRemembered
+from serving.recent import RecentImpressions
 from serving.retrieval import NothingKnown, exclude, retrieve
 from serving.store import OnlineFeatures
 
@@ -38,65 +41,127 @@ class Stage:
     run: Callable[[Draft], Draft]
 
 
+Stages = Sequence[Stage]
 Watch = Callable[[str, Draft, Draft], None]
 
 
+def unwatched(stage: str, before: Draft, after: Draft) -> None:
+    """The watch of an answer that nobody looks into."""
+
+
 class Pipeline:
-    """The stages with what they read and write. Not for use by two threads at a time."""
+    """The stages with what they read and write. `run` is not for two threads at a time; `rescue` is for any."""
 
     def __init__(
-        self, vault: Vault, store: OnlineFeatures, popular: PopularLists, log: EventLog, faults: Faults
+        self,
+        names: Names,
+        store: OnlineFeatures,
+        popular: PopularLists,
+        recent: RecentImpressions,
+        log: EventLog,
+        faults: Faults,
     ) -> None:
         """Put the stages in order."""
-        self._faults = faults
-        self._rank = (
+        self._faults, self._names = faults, names
+        self._rows = LastRows()
+        adjust = (
+            Stage("discount", partial(discount, recent)),
+            Stage("boost", boost),
+            Stage("diversify", diversify),
+        )
+        self._read = (
             Stage("retrieve", partial(retrieve, store)),
             Stage("exclude", exclude),
             Stage("hydrate", partial(hydrate, store)),
-            Stage("filter", filter_by),
-            Stage("score", score),
-            Stage("boost", boost),
-            Stage("diversify", diversify),
         )
-        self._fall_back = (
-            Stage("popularity", partial(popularity, popular)),
+        self._rank = (Stage("filter", filter_by), Stage("score", partial(score, faults)), *adjust)
+        self._remember = (
+            Stage("recall", self._rows.recall),
+            Stage("exclude", exclude),
+            Stage("filter", filter_by),
+            Stage("score", score_by_the_last),
+            *adjust,
+        )
+        by_order = (Stage("score", keep_order), Stage("boost", boost), Stage("diversify", diversify))
+        self._popular = (
+            Stage("popularity", partial(popularity, popular.read)),
             Stage("exclude", exclude),
             Stage("hydrate", partial(hydrate_if_asked, store)),
             Stage("filter", filter_by),
-            Stage("score", keep_order),
-            Stage("boost", boost),
-            Stage("diversify", diversify),
+            *by_order,
         )
-        self._show = (
-            Stage("name", partial(impressions.name, vault)),
-            Stage("explore", explore),
-            Stage("log", partial(impressions.log, log)),
+        self._last_popular = (
+            Stage("popularity", partial(popularity, popular.last)),
+            Stage("exclude", exclude),
+            Stage("hydrate", unread),
+            *by_order,
         )
+        self._log = (Stage("explore", explore), Stage("log", partial(impressions.log, log, recent)))
+        self._compare = partial(impressions.log_shadow, log)
+        self._adjust = adjust
 
-    def run(self, draft: Draft, watch: Watch = lambda stage, before, after: None) -> Draft:
+    def run(self, draft: Draft, watch: Watch = unwatched) -> Draft:
         """The finished draft: its candidates are the items to show. Never raises for what is down behind.
 
         ``watch`` is told of each stage, with the draft before and after it.
+
+        Raises:
+            impressions.TooLate: another answer was given meanwhile.
         """
-        ranked = self._ranked(draft, watch)
-        with self._faults.watch("naming the items"):
-            return _through(self._show, ranked, watch)
-        return replace(ranked, candidates=NOBODY, degraded=True).warn("naming-failed")
+        return self._shown(self._ranked(draft, watch), self._names, watch)
+
+    def rescue(self, draft: Draft, watch: Watch = unwatched) -> Draft:
+        """The finished draft of what is in memory: waits for nothing and nobody. The claim is the caller's."""
+        return self._shown(self._remembered(draft, watch), self._names.memory, watch)
+
+    def shadow(self, shown: Draft) -> None:
+        """Log what the experiment's shadows would have shown in place of a finished draft."""
+        if shown.pool is None:
+            return
+        for variant, scorer in shown.shadows:
+            with self._faults.watch(f"the shadow {variant} of {shown.recommender.name}"):
+                asked = replace(shown.pool, timings={}, lower=()).ranked_by(scorer)
+                ranked = _through((self._rank[1], *self._adjust), asked, unwatched)
+                self._compare(replace(ranked, request_id=shown.request_id), variant)
 
     def _ranked(self, draft: Draft, watch: Watch) -> Draft:
         part = f"ranking of {draft.recommender.name}"
         try:
-            ranked = _through(self._rank, draft, watch)
+            read = _through(self._read, draft, watch)
         except NothingKnown:
-            return _through(self._fall_back, draft.warn("nothing-known"), watch)
+            return _through(self._popular, draft.warn("nothing-known"), watch)
         except Exception as error:
             self._faults.report(part, error)
-            return _through(self._fall_back, replace(draft, degraded=True).warn("ranking-failed"), watch)
+            return self._remembered(draft.degrade("store-failed"), watch)
+        self._rows.keep(read)
+        try:
+            ranked = _through(self._rank, read, watch)
+        except Exception as error:
+            self._faults.report(part, error)
+            return _through(self._popular, draft.degrade("ranking-failed"), watch)
         self._faults.working(part)
         return ranked
 
+    def _remembered(self, draft: Draft, watch: Watch) -> Draft:
+        try:
+            return _through(self._remember, draft, watch)
+        except NothingRemembered:
+            pass
+        except Exception as error:
+            self._faults.report(f"ranking of {draft.recommender.name} from memory", error)
+        return _through(self._last_popular, draft, watch)
 
-def _through(stages: Sequence[Stage], draft: Draft, watch: Watch) -> Draft:
+    def _shown(self, ranked: Draft, names: Any, watch: Watch) -> Draft:
+        try:
+            named = _through((Stage("name", partial(impressions.name, names)),), ranked, watch)
+        except Exception as error:
+            self._faults.report("naming the items", error)
+            return replace(ranked, candidates=NOBODY, left=0).degrade("naming-failed")
+        self._faults.working("naming the items")
+        return _through(self._log, named, watch)
+
+
+def _through(stages: Stages, draft: Draft, watch: Watch) -> Draft:
     for stage in stages:
         before, begun = draft, time.perf_counter()
         draft = stage.run(before)

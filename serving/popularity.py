@@ -1,5 +1,8 @@
 """The last rung: one popular list a workspace, for strangers and for when a part behind is down."""
 
+import math
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,29 +13,32 @@ from feature_repo.errors import RecommendError
 from feature_repo.recommender import Recommender
 from serving.draft import Draft
 from serving.faults import Faults
+from serving.names import Names
 from serving.retrieval import from_lists
 from serving.store import OnlineFeatures
 
 POPULARITY = "popularity"
 """The rung's name."""
+REFRESH_SECONDS, NAMED = 60.0, 300
+"""How old the list in memory may be, and of how many of its items the names are remembered."""
+
+Listing = Callable[[Recommender, int, datetime], tuple[NDArray[np.int64], bool]]
+"""Popular candidate ids of a recommender and workspace as of an instant, and whether the store said so just now."""
 
 
 class PopularLists:
     """Popular candidates by recommender and workspace; the last list read outlives a store that is down."""
 
-    def __init__(self, store: OnlineFeatures, faults: Faults) -> None:
+    def __init__(self, store: OnlineFeatures, names: Names, faults: Faults) -> None:
         """Nothing is read yet."""
-        self._store, self._faults = store, faults
+        self._store, self._names, self._faults = store, names, faults
         self._last: dict[tuple[str, int], NDArray[np.int64]] = {}
+        self._read_at: dict[tuple[str, int], float] = {}
 
     def read(
         self, recommender: Recommender, workspace_id: int, as_of: datetime
     ) -> tuple[NDArray[np.int64], bool]:
-        """Popular candidate ids, best first, int64, and whether the store could say so just now.
-
-        Where it could not, the ids are the last ones read, or none.
-        """
-        key = (recommender.name, workspace_id)
+        """A `Listing`. Where the store could not say, the ids are the last ones read, or none."""
         with self._faults.watch(f"popularity of {recommender.name}"):
             ids = self._store.popular(recommender, workspace_id, as_of)
             if ids is None:
@@ -40,14 +46,29 @@ class PopularLists:
                     f"the online store has no {recommender.popular.name} of workspace {workspace_id} that holds at "
                     f"{as_of:%Y-%m-%d %H:%M}: run `recommend tables`, then `feast materialize-incremental`"
                 )
-            self._last[key] = ids
+            self._last[recommender.name, workspace_id] = ids
+            kind = recommender.candidate_kind
+            self._names.keep((recommender.name, workspace_id), kind, ids[:NAMED].tolist())
             return ids, True
-        return self._last.get(key, np.zeros(0, np.int64)), False
+        return self.last(recommender, workspace_id, as_of)
+
+    def refresh(self, recommender: Recommender, workspace_id: int, as_of: datetime) -> None:
+        """Read the list again where that was long ago, so that the one in memory is good when it is needed."""
+        key, now = (recommender.name, workspace_id), time.monotonic()
+        if now - self._read_at.get(key, -math.inf) > REFRESH_SECONDS:
+            self._read_at[key] = now
+            self.read(recommender, workspace_id, as_of)
+
+    def last(
+        self, recommender: Recommender, workspace_id: int, as_of: datetime
+    ) -> tuple[NDArray[np.int64], bool]:
+        """A `Listing` from memory."""
+        return self._last.get((recommender.name, workspace_id), np.zeros(0, np.int64)), False
 
 
-def popularity(lists: PopularLists, draft: Draft) -> Draft:
+def popularity(listing: Listing, draft: Draft) -> Draft:
     """Stage *popularity*: the popular list as candidates, before the caller's own; or those alone, in its order."""
-    ids, fresh = lists.read(draft.recommender, draft.workspace_id, draft.instant)
+    ids, fresh = listing(draft.recommender, draft.workspace_id, draft.instant)
     if draft.wish.instead:
         ids = ids[np.isin(ids, draft.wish.offered)]
     return replace(

@@ -1,10 +1,15 @@
 """Stages *hydrate* and *score*: what is known of the candidates, and their order by it."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from feature_repo.errors import RecommendError
 from serving.draft import Draft
+from serving.faults import Faults
+from serving.scorer import Scorer
 from serving.store import OnlineFeatures
 
 
@@ -17,27 +22,78 @@ def hydrate(store: OnlineFeatures, draft: Draft) -> Draft:
 
 
 def hydrate_if_asked(store: OnlineFeatures, draft: Draft) -> Draft:
-    """Stage *hydrate* where nothing is ranked: features are missing, unless the request looks at them itself.
-
-    Where they cannot be read, a filter holds for nobody, since nobody can be shown to pass it.
-    """
-    unread = np.full((len(draft.candidates.ids), len(draft.recommender.feature_names)), np.nan, np.float32)
+    """Stage *hydrate* where nothing is ranked: features are missing, unless the request looks at them itself."""
     if not draft.wish.needs_features:
-        return replace(draft, features=unread)
+        return unread(draft)
     try:
         return hydrate(store, draft)
     except Exception:  # reported where ranking failed, or will be there
-        lesser = replace(draft, features=unread, degraded=True)
-        if draft.wish.filter is None:
-            return lesser
-        nobody = lesser.take(np.zeros(0, np.intp))
-        return nobody.warn("unverified-filter")
+        return unread(replace(draft, degraded=True))
 
 
-def score(draft: Draft) -> Draft:
-    """Sort by score, best first; of equals, the one retrieved first."""
+def unread(draft: Draft) -> Draft:
+    """Stage *hydrate* where nothing can be read. A filter holds for nobody then, as nobody can be shown to pass it."""
+    shape = len(draft.candidates.ids), len(draft.recommender.feature_names)
+    without = replace(draft, features=np.full(shape, np.nan, np.float32))
+    if draft.wish.filter is None:
+        return without
+    return without.take(np.zeros(0, np.intp)).warn("unverified-filter")
+
+
+def score(faults: Faults, draft: Draft) -> Draft:
+    """Sort by score, best first; of equals, the one retrieved first.
+
+    A scorer that fails, or that there is no time for, gives way to the next rung of the ladder.
+
+    Raises:
+        Exception: the last rung's error.
+    """
     if not len(draft.candidates.ids):
         return draft
-    scores = draft.scorer.ranker.score(draft.features)
-    best_first = np.argsort(-scores, kind="stable")
-    return replace(draft, scores=scores).take(best_first)
+    if draft.shadows:
+        draft = replace(draft, pool=draft)
+    ladder = (draft.scorer, *draft.lower)
+    for scorer in ladder:
+        last = scorer is ladder[-1]
+        if not last and scorer.pace.expected > draft.deadline.patience:
+            scorer.pace.passed_over()
+            draft = draft.degrade("model-slow")
+            continue
+        try:
+            scores = _scores(scorer, draft)
+        except Exception as error:
+            faults.report(_part(draft), error)
+            if last:
+                raise
+            draft = draft.degrade("model-failed")
+            continue
+        if scorer is ladder[0]:
+            faults.working(_part(draft))
+        return _sorted(draft.ranked_by(scorer), scores)
+    raise AssertionError("a ladder has a last rung")
+
+
+def score_by_the_last(draft: Draft) -> Draft:
+    """Stage *score* on remembered rows: by the ladder's last rung, the declared heuristic."""
+    scorer = (draft.scorer, *draft.lower)[-1]
+    return _sorted(draft.ranked_by(scorer), _scores(scorer, draft)) if len(draft.candidates.ids) else draft
+
+
+def _scores(scorer: Scorer, draft: Draft) -> NDArray[np.float32]:
+    begun = time.perf_counter()
+    scores = scorer.ranker.score(draft.features)
+    scorer.pace.took(time.perf_counter() - begun)
+    if not np.isfinite(scores).all():
+        raise RecommendError(
+            f"{draft.recommender.name}:{scorer.model_version} gave a score that is no finite number: "
+            "promote another version"
+        )
+    return scores
+
+
+def _sorted(draft: Draft, scores: NDArray[np.float32]) -> Draft:
+    return replace(draft, scores=scores).take(np.argsort(-scores, kind="stable"))
+
+
+def _part(draft: Draft) -> str:
+    return f"the model of {draft.recommender.name}, {draft.variant.name}"

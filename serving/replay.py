@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from feature_repo.catalog import event_tables
 from feature_repo.errors import RecommendError
@@ -20,6 +22,9 @@ from feature_repo.events import register
 from feature_repo.home import reports_path, vault_path
 from feature_repo.identity import Vault, workspace_of
 from feature_repo.recommender import Recommender
+from serving.client import ApiError, Client, Settings
+from serving.contract import OutcomeEvent, RecommendResponse
+from serving.problems import invalid
 from training.bundle import Interval
 from training.evaluate import bootstrap
 from training.labels import acts_sql
@@ -127,11 +132,29 @@ def visits(
     return sorted(found, key=lambda visit: (visit.at, visit.query_id))
 
 
-def connect(url: str) -> httpx.Client:
-    """A client of the service at ``url``, with the API key of ``RECOMMEND_KEY`` where the variable is set."""
-    key = os.environ.get("RECOMMEND_KEY")
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    return httpx.Client(base_url=url, timeout=30, headers=headers)
+@contextmanager
+def connected(url: str) -> Iterator[Client]:
+    """A client of the service at ``url``, with the API key of ``RECOMMEND_KEY`` where the variable is set.
+
+    Raises:
+        RecommendError: where it is used: no service is there, it refuses, or request or answer fit no contract.
+    """
+    with Client(url, os.environ.get("RECOMMEND_KEY"), settings=Settings(timeout=30)) as client:
+        try:
+            yield client
+        except httpx.TransportError as error:
+            raise RecommendError(
+                f"no service answers at {url} ({error}): start it with `recommend serve`"
+            ) from None
+        except ApiError as error:
+            mend = ": export RECOMMEND_KEY, a key that `recommend keys add` printed"
+            raise RecommendError(
+                f"the service at {url} answered {error}{mend if error.status == 401 else ''}"
+            ) from None
+        except ValidationError as error:
+            raise RecommendError(
+                f"what {url} is asked, or answers, does not fit the contract: {invalid(error).details.detail}"
+            ) from None
 
 
 def replay(
@@ -143,22 +166,21 @@ def replay(
     """Ask the live service at every visit, and post what was chosen of what it showed.
 
     Raises:
-        RecommendError: no service there, or it refused a request.
+        RecommendError: no service there, it refused a request, or who asks was forgotten.
     """
-    answers = []
-    with Vault(vault_path()) as vault, connect(url) as client:
+    answers: list[RecommendResponse] = []
+    hits: list[NDArray[np.bool_]] = []
+    with Vault(vault_path()) as vault, connected(url) as client:
         names = {number: name for name, number in vault.workspaces().items()}
         for visit in made:
-            answers.append(_ask(recommender, visit, vault, names, client))
+            answer, hit = _ask(recommender, visit, vault, names, client)
+            answers.append(answer)
+            hits.append(hit)
             advance()
-    hits = [
-        np.array([i["candidate"] in v.chosen for i in a["items"]], bool)
-        for v, a in zip(made, answers, strict=True)
-    ]
     return Replay(
         recommender=recommender.name,
-        model_versions=tuple(sorted({a["model_version"] for a in answers})),
-        rungs=tuple(sorted({a["rung"] for a in answers})),
+        model_versions=tuple(sorted({a.model_version for a in answers})),
+        rungs=tuple(sorted({a.rung for a in answers})),
         users=np.array([v.query_id for v in made], np.int64),
         shown=np.array([len(h) for h in hits], np.float64),
         clicks=np.array([h.sum() for h in hits], np.float64),
@@ -224,63 +246,43 @@ def _visit(recommender: Recommender, user: int, first: datetime, acts: list[tupl
 
 
 def _ask(
-    recommender: Recommender, visit: Visit, vault: Vault, names: dict[int, str], client: httpx.Client
-) -> dict:
+    recommender: Recommender, visit: Visit, vault: Vault, names: dict[int, str], client: Client
+) -> tuple[RecommendResponse, NDArray[np.bool_]]:
+    """The answer, and which of its items were chosen."""
     workspace_id = workspace_of(visit.query_id)
     (user,) = vault.reveal(workspace_id, recommender.query_kind, [visit.query_id])
+    if user is None:
+        raise RecommendError(
+            f"who acted on {visit.at:%Y-%m-%d} was forgotten, and nobody can ask for them: leave that day out"
+        )
     seen = vault.reveal(workspace_id, recommender.candidate_kind, visit.before)
-    answer = ask(
-        client,
-        "POST",
-        "/v1/recommend",
-        {
-            "workspace": names[workspace_id],
-            "recommender": recommender.name,
-            "query": {recommender.query_key: user},
-            "limit": SHOWN,
-            "exclude": [s for s in seen if s is not None],
-            "as_of": visit.at.isoformat(),
-        },
+    answer = client.recommend(
+        recommender.name,
+        {recommender.query_key: user},
+        workspace=names[workspace_id],
+        limit=SHOWN,
+        exclude=[s for s in seen if s is not None],
+        as_of=visit.at.isoformat(),
     )
-    shown = [item["id"] for item in answer["items"]]
-    ids = vault.lookup(workspace_id, recommender.candidate_kind, shown).tolist()
-    answer["items"] = [item | {"candidate": i} for item, i in zip(answer["items"], ids, strict=True)]
+    ids = vault.lookup(workspace_id, recommender.candidate_kind, [i.id for i in answer.items]).tolist()
     clicked = [
-        {
-            # The same visit answered by the same request is the same event, however often it is sent.
-            "event_id": hashlib.blake2b(
-                f"{answer['request_id']}/{item['rank']}".encode(), digest_size=12
-            ).hexdigest(),
-            "request_id": answer["request_id"],
-            "id": item["id"],
-            "outcome": recommender.outcome.name,
-            "at": visit.chosen[item["candidate"]].isoformat(),
-        }
-        for item in answer["items"]
-        if item["candidate"] in visit.chosen
+        OutcomeEvent.model_validate(
+            {
+                "event_id": _event_id(answer.request_id, item.rank),
+                "request_id": answer.request_id,
+                "id": item.id,
+                "outcome": recommender.outcome.name,
+                "at": visit.chosen[candidate].isoformat(),
+            }
+        )
+        for item, candidate in zip(answer.items, ids, strict=True)
+        if candidate in visit.chosen
     ]
     if clicked:
-        ask(client, "POST", "/v1/outcomes", {"workspace": names[workspace_id], "events": clicked})
-    return answer
+        client.outcomes(clicked, workspace=names[workspace_id])
+    return answer, np.array([candidate in visit.chosen for candidate in ids], bool)
 
 
-def ask(client: httpx.Client, method: str, path: str, body: dict | None = None) -> dict:
-    """The service's answer.
-
-    Raises:
-        RecommendError: no service there, or it refused.
-    """
-    try:
-        response = client.request(method, path, json=body)
-    except httpx.TransportError as error:
-        raise RecommendError(
-            f"no service answers at {client.base_url} ({error}): start it with `recommend serve`"
-        ) from None
-    if response.status_code == 401:
-        raise RecommendError(
-            f"{path} answered 401: export RECOMMEND_KEY, a key that `recommend keys add` printed"
-        )
-    if response.is_error:
-        raise RecommendError(f"{path} answered {response.status_code}: {response.text[:300]}")
-    answer: dict = response.json()
-    return answer
+def _event_id(request_id: str, rank: int) -> str:
+    """The same item of the same answer is the same event, however often it is sent."""
+    return hashlib.blake2b(f"{request_id}/{rank}".encode(), digest_size=12).hexdigest()

@@ -8,11 +8,8 @@ from numpy.typing import NDArray
 
 from feature_repo.candidates import cut, union
 from feature_repo.identity import UNKNOWN
-from serving.draft import Candidates, Draft
+from serving.draft import CALLER, Candidates, Draft
 from serving.store import OnlineFeatures
-
-CALLER = "caller"
-"""The source of candidates that the request brought along."""
 
 
 class NothingKnown(Exception):
@@ -44,7 +41,7 @@ def from_lists(draft: Draft, names: Sequence[str], lists: Sequence[NDArray[np.in
 
 
 def exclude(draft: Draft) -> Draft:
-    """Drop what the caller does not want, and the asker themselves: ids of all kinds share one sequence."""
-    unwanted = [*draft.excluded, draft.query_id]
+    """Drop what the caller does not want or has seen on a page before, and the asker themselves: ids of all kinds share one sequence."""
+    unwanted = [*draft.excluded, *draft.shown, draft.query_id]
     kept = np.flatnonzero(~np.isin(draft.candidates.ids, unwanted))
     return replace(draft, candidates=draft.candidates.take(kept))

@@ -1,15 +1,14 @@
 """What ranks a recommender's candidates at this moment, and under which name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from feature_repo.experiment import DECLARED
 from feature_repo.recommender import Recommender
+from serving.pace import Pace
 from training.bundle import Bundle
 from training.rankers import Ranker
 from training.rankers.heuristic import HeuristicRanker
-
-DECLARED = "declared"
-"""The model version of the declaration's own heuristic, which no training made."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,15 @@ class Scorer:
         ranker: Scores a matrix in the order of ``Recommender.feature_names``.
         model_version: The bundle's version in the model store, or ``DECLARED``.
         since: When it was promoted; None for the declared heuristic.
+        stands_in: The code of why it serves in another's place; none where it does not.
+        pace: How long it took lately.
     """
 
     ranker: Ranker
     model_version: str
     since: datetime | None
+    stands_in: str | None = None
+    pace: Pace = field(default_factory=Pace, compare=False)
 
     @property
     def rung(self) -> str:

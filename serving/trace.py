@@ -17,7 +17,7 @@ class Trace:
 
     def __call__(self, stage: str, before: Draft, after: Draft) -> None:
         """Remember a stage. One that is run again, as ranking failed, begins the list anew."""
-        if stage == "popularity":
+        if stage in ("popularity", "recall"):
             self.stages.clear()
         self.stages.append((stage, before, after))
 
@@ -80,7 +80,7 @@ def _verdict(lost: tuple[str, Draft, Draft] | None, candidate: int) -> Verdict:
         return "shown"
     stage, before, _ = lost
     match stage:
-        case "retrieve" | "popularity":
+        case "retrieve" | "popularity" | "recall":
             return "not-retrieved"
         case "exclude":
             return "excluded"

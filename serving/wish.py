@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_repo.identity import UNKNOWN, Vault
-from feature_repo.recommender import Recommender
+from feature_repo.identity import UNKNOWN
+from feature_repo.recommender import SOURCE, Recommender
 from serving.contract import RecommendRequest
 from serving.expressions import BadExpression, Expression, Type, parse
+from serving.names import Identities
 from serving.problems import FieldError, pointer
-
-SOURCE = "source"
-"""An attribute that every recommender has: the first source that named a candidate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +45,19 @@ class Wish:
         return bool(self.filter or self.boost or self.diversity or attributes)
 
 
-def wish(recommender: Recommender, vault: Vault, workspace: int, request: RecommendRequest) -> Wish:
+def wish(recommender: Recommender, names: Identities, workspace: int, request: RecommendRequest) -> Wish:
     """The wish of a request that has no `errors`."""
     offered, unknown = np.zeros(0, np.int64), 0
     if request.candidates is not None:
-        ids = vault.lookup(workspace, recommender.candidate_kind, request.candidates.ids)
+        ids = names.lookup(workspace, recommender.candidate_kind, request.candidates.ids)
         known = ids[ids != UNKNOWN]
         _, first = np.unique(known, return_index=True)
         offered, unknown = known[np.sort(first)], len(ids) - len(known)
     return Wish(
         filter=_parsed(recommender, request.filter, "boolean"),
         boost=_parsed(recommender, request.boost, "number"),
-        diversity=request.diversity,
-        caps=request.caps,
+        diversity=recommender.diversity if request.diversity is None else request.diversity,
+        caps=recommender.caps if request.caps is None else request.caps,
         offered=offered,
         instead=request.candidates is not None and request.candidates.mode == "instead",
         dry_run=request.dry_run,
@@ -83,7 +81,7 @@ def errors(recommender: Recommender, request: RecommendRequest) -> Iterator[Fiel
             pointer=pointer(("diversity",)),
             detail=f"{recommender.name} declares no likeness: leave it out, or send 0",
         )
-    for name in request.caps:
+    for name in request.caps or ():
         if name != SOURCE and name not in recommender.feature_names:
             known = ", ".join((SOURCE, *recommender.feature_names))
             yield FieldError(
@@ -92,5 +90,18 @@ def errors(recommender: Recommender, request: RecommendRequest) -> Iterator[Fiel
             )
 
 
+def document(wish: Wish) -> dict[str, object]:
+    """The wish for the log, in what JSON knows; of what it does not ask there is nothing."""
+    found: dict[str, object] = {
+        "filter": wish.filter.text if wish.filter else None,
+        "boost": wish.boost.text if wish.boost else None,
+        "diversity": wish.diversity,
+        "caps": dict(wish.caps),
+        "offered": wish.offered.tolist(),
+        "instead": wish.instead,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
 def _parsed(recommender: Recommender, text: str | None, wanted: Type) -> Expression | None:
-    return None if text is None else parse(text, wanted, frozenset(recommender.feature_names))
+    return None if text is None else parse(text, wanted, recommender.attribute_names)

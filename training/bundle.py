@@ -129,11 +129,18 @@ def cards(recommender: str) -> list[Card]:
     Raises:
         RecommendError: one of them is damaged.
     """
-    found = []
-    for version in versions(recommender):
-        with _reading(recommender, version):
-            found.append(_read_card(_folder(recommender, version)))
-    return found
+    return [card(recommender, version) for version in versions(recommender)]
+
+
+def card(recommender: str, version: str) -> Card:
+    """The card of one version.
+
+    Raises:
+        RecommendError: there is none of that version, or it is damaged.
+    """
+    folder = _folder(recommender, version)
+    with _reading(recommender, version):
+        return _read_card(folder)
 
 
 def _folder(recommender: str, version: str) -> Path:

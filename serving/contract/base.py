@@ -1,14 +1,16 @@
 """What all requests have in common: their bounds, ids and instants."""
 
+import math
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from feature_repo.clock import EARLIEST, now, parse_instant
 from feature_repo.errors import RecommendError
 
-MAX_ID, MAX_LIMIT, MAX_BATCH, MAX_REQUESTS = 256, 100, 1000, 50
+MAX_ID, MAX_LIMIT, MAX_BATCH, MAX_REQUESTS, MAX_TOKEN = 256, 100, 1000, 50, 16_384
+LARGEST = 1e15
 
 
 def _instant(value: Any) -> Any:
@@ -23,6 +25,14 @@ def _instant(value: Any) -> Any:
     return instant
 
 
+def _moment(value: Any) -> Any:
+    number = isinstance(value, int | float) and math.isfinite(value) and abs(value) <= LARGEST
+    if number or (isinstance(value, str) and len(value) <= MAX_ID):
+        return value
+    raise ValueError(f"should be a number up to {LARGEST:g}, true, false, or at most {MAX_ID} characters")
+
+
+Moment = Annotated[Any, PlainValidator(_moment, json_schema_input_type=bool | float | str)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 RawId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_ID)]

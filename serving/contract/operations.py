@@ -1,9 +1,11 @@
-"""``/v1/recommenders`` and ``/v1/health``."""
+"""``/v1/recommenders``, ``/v1/ids`` and ``/v1/health``."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
+
+from serving.contract.base import MAX_ID, Name, Tenanted
 
 
 class PartHealth(BaseModel):
@@ -37,6 +39,34 @@ class HealthResponse(BaseModel):
     )
 
 
+class VariantDescription(BaseModel):
+    """One way of answering."""
+
+    name: str = Field(
+        description="What `variant` of a request takes: `champion`, `declared` (the heuristic), or an arm of the running "
+        "experiment",
+        examples=["champion"],
+    )
+    model_version: str = Field(description="Of its ranker", examples=["y2fvkdq4usq2sjvo"])
+    rung: str = Field(description="The kind of ranker", examples=["lightgbm"])
+    shadow: bool = Field(description="Whether it is scored and logged, but shown to nobody", examples=[False])
+
+
+class ContextDescription(BaseModel):
+    """One value that `context` may carry."""
+
+    name: str = Field(description="Its key", examples=["local_hour"])
+    type: Literal["number", "integer", "boolean", "choice"] = Field(
+        description="What it takes", examples=["integer"]
+    )
+    description: str = Field(
+        description="What it means, with its unit", examples=["Hour of the day where the asker is"]
+    )
+    low: float | None = Field(description="The least number, if there is one", examples=[0])
+    high: float | None = Field(description="The greatest number, if there is one", examples=[23])
+    choices: list[str] = Field(description="The words of a choice", examples=[["web", "mobile"]])
+
+
 class RecommenderDescription(BaseModel):
     """One declared recommender and what serves it."""
 
@@ -45,7 +75,7 @@ class RecommenderDescription(BaseModel):
     query_key: str = Field(description="The key of `query`", examples=["user_id"])
     candidate_key: str = Field(description="What the answered ids are ids of", examples=["channel_id"])
     outcome: str = Field(description="What counts as success", examples=["join"])
-    context: list[str] = Field(description="Names that `context` may carry", examples=[["local_hour"]])
+    context: list[ContextDescription] = Field(description="The values that `context` may carry")
     sources: list[str] = Field(
         description="Where candidates come from, in order of trust", examples=[["by_comembership"]]
     )
@@ -57,9 +87,36 @@ class RecommenderDescription(BaseModel):
         description="When it was promoted; null for the declared heuristic",
         examples=[datetime(2025, 8, 1, tzinfo=UTC)],
     )
+    deadline_ms: int = Field(
+        description="Within how many milliseconds it answers, where a request does not say", examples=[200]
+    )
+    experiment: str | None = Field(description="The experiment that runs now", examples=["explore_a_little"])
+    variants: list[VariantDescription] = Field(description="What a dry run may ask for by name")
 
 
 class RecommendersResponse(BaseModel):
     """All declared recommenders."""
 
     recommenders: list[RecommenderDescription] = Field(description="In the order of their declaration")
+
+
+class IdsRequest(Tenanted):
+    """Whose ids are looked for."""
+
+    recommender: Name = Field(
+        description="One of those that GET /v1/recommenders lists", examples=["channel_browser"]
+    )
+    prefix: Annotated[str, Field(max_length=MAX_ID)] = Field(
+        default="", description="What they begin with", examples=["U1"]
+    )
+    kind: Literal["query", "candidate"] = Field(
+        default="query",
+        description="Whether of those who may ask, or of what may be answered",
+        examples=["query"],
+    )
+
+
+class IdsResponse(BaseModel):
+    """Ids that are known here, for a person who tries things out."""
+
+    ids: list[str] = Field(description="The first 20, in order", examples=[["U1", "U10", "U11"]])

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, Field
 
 from serving import request_id
 from serving.contract.base import (
@@ -10,7 +10,9 @@ from serving.contract.base import (
     MAX_ID,
     MAX_LIMIT,
     MAX_REQUESTS,
+    MAX_TOKEN,
     Instant,
+    Moment,
     Name,
     RawId,
     Strict,
@@ -74,29 +76,54 @@ class RecommendRequest(Tenanted):
         description="Added to each item's score: arithmetic on served features",
         examples=["0.1 * log1p(channel_activity__newcomers_30d)"],
     )
-    diversity: float = Field(
-        default=0.0,
+    diversity: float | None = Field(
+        default=None,
         ge=0,
         le=1,
         description="How much likeness to the items above counts against an item, by the features that the recommender "
-        "declares: 0 ranks by score alone, 1 by unlikeness alone",
+        "declares: 0 ranks by score alone, 1 by unlikeness alone; default as the recommender declares",
         examples=[0.3],
     )
-    caps: dict[Annotated[str, Field(max_length=MAX_ID)], Annotated[int, Field(ge=1, le=MAX_LIMIT)]] = Field(
-        default={},
-        max_length=8,
-        description="How many items may share a value of an attribute: `source` (the first that named an item) or a "
-        "served feature",
-        examples=[{"source": 5}],
+    caps: dict[Annotated[str, Field(max_length=MAX_ID)], Annotated[int, Field(ge=1, le=MAX_LIMIT)]] | None = (
+        Field(
+            default=None,
+            max_length=8,
+            description="How many items may share a value of an attribute: `source` (the first that named an item) or a "
+            "served feature; default as the recommender declares",
+            examples=[{"source": 5}],
+        )
     )
     explain: bool = Field(default=False, description="Give reasons with every item", examples=[True])
     dry_run: bool = Field(
         default=False, description="Answer, and log nothing: for trying things out", examples=[False]
     )
-    context: dict[Annotated[str, Field(max_length=MAX_ID)], FiniteFloat] = Field(
+    page_token: str | None = Field(
+        default=None,
+        max_length=MAX_TOKEN,
+        description="The `next_page_token` of the page before: answers what follows it, and nothing that was shown. "
+        "The other fields stay as they were",
+        examples=["AQ3x0pYk1l7mJ0a4QvY2c5ZzCw"],
+    )
+    deadline_ms: int | None = Field(
+        default=None,
+        ge=1,
+        le=60_000,
+        description="Within how many milliseconds the answer is wanted; what is not ready then gives way to what is in "
+        "memory. Default as the recommender declares",
+        examples=[100],
+    )
+    variant: str | None = Field(
+        default=None,
+        max_length=MAX_ID,
+        description="Answer by this one of the `variants` that GET /v1/recommenders lists, for trying it out: only "
+        "together with `dry_run`",
+        examples=["declared"],
+    )
+    context: dict[Annotated[str, Field(max_length=MAX_ID)], Moment] = Field(
         default={},
         max_length=64,
-        description="Request-time numbers that the recommender declares",
+        description="Request-time values that the recommender declares; a filter or boost names the numbers among them "
+        "`context__NAME`",
         examples=[{"local_hour": 14}],
     )
     as_of: Instant | None = Field(
@@ -174,7 +201,10 @@ class RecommendResponse(BaseModel):
     )
     warnings: list[str] = Field(
         description="Codes of what the caller may want to know: `nothing-known` (about who asks: the popular list), "
-        "`ranking-failed`, `naming-failed`, `unknown-candidates`, `unverified-filter`, `variant-unavailable`",
+        "`unknown-candidates`, `unverified-filter` (features could not be read, so nobody is shown to pass). Of a lesser "
+        "answer, why: `store-failed`, `ranking-failed`, `model-failed`, `model-slow`, `model-unavailable`, "
+        "`variant-unavailable`, `deadline`, `naming-failed`, `identities-failed`; `cached-rows`: ranked by the features "
+        "that were read for an earlier request",
         examples=[["unknown-candidates"]],
     )
     timings_ms: dict[str, float] = Field(
@@ -182,6 +212,11 @@ class RecommendResponse(BaseModel):
         examples=[{"retrieve": 0.1, "hydrate": 0.6, "score": 0.9}],
     )
     items: list[Item] = Field(description="Best first; may be shorter than `limit`, or empty")
+    next_page_token: str | None = Field(
+        default=None,
+        description="Send it as `page_token` for what follows; null where nothing does",
+        examples=["AQ3x0pYk1l7mJ0a4QvY2c5ZzCw"],
+    )
 
 
 class BatchRequest(Strict):

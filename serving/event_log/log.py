@@ -1,16 +1,15 @@
 """The event log, whole: append, wait, close."""
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from feature_repo.events import EventTable
 from serving.event_log.group_commit import Entry, GroupCommit
-from serving.event_log.recent import recent_ids
+from serving.event_log.recent import recent_rows
 from serving.event_log.rotation import Rotation, recover
 from serving.event_log.segment import Segment, segments_in
 from serving.event_log.settings import Settings
@@ -77,18 +76,20 @@ class EventLog:
         self._commit.append(entry)
         return entry.done
 
-    def recent_ids(self, table: EventTable, column: str, most: int) -> NDArray[np.int64]:
-        """The ids that were logged last, by any process; see `recent.recent_ids`."""
-        return recent_ids(self._root / table.name, column, most)
+    def recent_rows(self, table: EventTable, columns: Sequence[str], most: int) -> pa.Table:
+        """The rows that were logged last, by any process; see `recent.recent_rows`."""
+        return recent_rows(self._root / table.name, table.schema, columns, most)
 
-    async def settled(self) -> None:
-        """Return when all that `append` was given is written (or synced), within the budget in any case.
+    async def settled(self, most: float = float("inf")) -> None:
+        """Return when all that `append` was given is written (or synced); within the budget, and ``most`` seconds, in
+        any case.
 
         A disk that is known to refuse is not waited for.
         """
         latest = self._latest
         if not latest.done() and not self._commit.refused:
-            await asyncio.wait({asyncio.wrap_future(latest)}, timeout=self._settings.budget)
+            patience = max(min(self._settings.budget, most), 0.0)
+            await asyncio.wait({asyncio.wrap_future(latest)}, timeout=patience)
 
     async def synced(self, done: "Future[bool]") -> bool:
         """What `append_synced` answered becomes; False where the disk takes too long to say so."""

@@ -109,6 +109,8 @@ def impression(recommender: str, **values: object) -> dict[str, object]:
         "rung": "heuristic",
         "variant": "champion",
         "feature_service_hash": "0",
+        "declaration_hash": "0",
+        "software": "0.1.0",
         "query_id": 5,
         "candidate_id": 1,
         "position": 1,

@@ -71,15 +71,16 @@ def test_a_file_is_never_changed_and_nothing_else_is_left(tmp_path: Path) -> Non
     assert not list((tmp_path / "wal").iterdir()), "nor a segment"
 
 
-def test_recent_ids_are_those_logged_last(tmp_path: Path) -> None:
+def test_recent_rows_are_those_logged_last(tmp_path: Path) -> None:
     for start in (0, 10, 20):
         log = EventLog(tmp_path, Faults())
         assert log.append_synced(OUTCOMES, outcomes(range(start, start + 10))).result(5)
         log.close()
     again = EventLog(tmp_path, Faults())
-    assert again.recent_ids(OUTCOMES, "event_id", 15).tolist() == list(range(15, 30))
-    assert again.recent_ids(OUTCOMES, "event_id", 100).tolist() == list(range(30))
-    assert again.recent_ids(IMPRESSIONS, "request_id", 5).tolist() == []
+    recent = [again.recent_rows(OUTCOMES, ["event_id"], most)["event_id"].to_pylist() for most in (15, 100)]
+    assert recent == [list(range(15, 30)), list(range(30))]
+    nothing = again.recent_rows(IMPRESSIONS, ["request_id", "event_timestamp"], 5)
+    assert (nothing.num_rows, nothing.column_names) == (0, ["request_id", "event_timestamp"])
     again.close()
 
 

@@ -118,11 +118,13 @@ def test_the_answer_says_what_it_was_and_how_long_it_took(server: Server) -> Non
     assert (answer["experiment"], answer["variant"], answer["warnings"]) == (None, "champion", [])
     assert [item["propensity"] for item in answer["items"]] == [1.0] * 3
     stages = [
+        "admit",
         "retrieve",
         "exclude",
         "hydrate",
         "filter",
         "score",
+        "discount",
         "boost",
         "diversify",
         "name",
