@@ -28,7 +28,7 @@ def boost(draft: Draft) -> Draft:
     if draft.wish.boost is None or not len(draft.candidates.ids):
         return draft
     extra = np.nan_to_num(_value(draft.wish.boost, draft), nan=0.0, posinf=0.0, neginf=0.0)
-    boosted = replace(draft, scores=(draft.scores + extra).astype(np.float32))
+    boosted = draft.but(scores=(draft.scores + extra).astype(np.float32))
     return boosted.take(np.argsort(-boosted.scores, kind="stable"))
 
 
@@ -41,13 +41,13 @@ def discount(recent: RecentImpressions, draft: Draft) -> Draft:
     if not seen.any():
         return draft
     less = declared.strength * float(draft.scores.std()) * seen
-    discounted = replace(draft, scores=(draft.scores - less).astype(np.float32))
+    discounted = draft.but(scores=(draft.scores - less).astype(np.float32))
     return discounted.take(np.argsort(-discounted.scores, kind="stable"))
 
 
 def diversify(draft: Draft) -> Draft:
     """Trade scores for variety as far as the request asks, and keep its caps."""
-    draft, wish = replace(draft, left=len(draft.candidates.ids)), draft.wish
+    draft, wish = draft.but(left=len(draft.candidates.ids)), draft.wish
     if not (wish.diversity or wish.caps) or not len(draft.candidates.ids):
         return draft
     order = np.arange(len(draft.candidates.ids))

@@ -33,10 +33,10 @@ from serving.faults import Faults
 from serving.health import health
 from serving.identity import interned, workspace_id
 from serving.impressions import TooLate
-from serving.metrics import REQUESTS, STAGE_SECONDS
+from serving.metrics import REQUESTS
 from serving.names import Identities, Names
 from serving.outcomes import Outcomes, Recording
-from serving.pipeline import Pipeline
+from serving.pipeline import Pipeline, observe
 from serving.popularity import PopularLists
 from serving.problems import Problem
 from serving.recent import RecentImpressions
@@ -196,6 +196,7 @@ class Engine:
         warm_up.freeze()
 
     def _afterwards(self, shown: Draft) -> None:
+        observe(shown)
         self._popular.refresh(shown.recommender, shown.workspace_id, default_as_of())
         self._pipeline.shadow(shown)
 
@@ -210,8 +211,7 @@ class Engine:
             self._faults.report(_VAULT, error)
             raise _VaultIsDown from None
         self._faults.working(_VAULT)
-        draft.timings["admit"] = seconds = time.perf_counter() - begun
-        STAGE_SECONDS.labels("admit").observe(seconds)
+        draft.timings["admit"] = time.perf_counter() - begun
         return draft
 
     def _admit(
@@ -227,6 +227,7 @@ class Engine:
     def _from_memory(self, request: RecommendRequest, caller: Caller, deadline: Deadline, why: str) -> Answer:
         admitted = self._admit(self._names.memory, request, caller, deadline, Claim())
         draft = self._pipeline.rescue(admitted.degrade(why))
+        observe(draft)
         return Answer(self._counted(response(draft, request.explain)))
 
     def _explanation(

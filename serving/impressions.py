@@ -17,6 +17,7 @@ from serving.wish import document
 
 _LAYOUT, _SHADOW_LAYOUT = Layout(IMPRESSIONS), Layout(SHADOWS)
 _SOFTWARE = version("recommend")
+_json = json.JSONEncoder(sort_keys=True).encode
 
 
 class TooLate(Exception):
@@ -66,7 +67,7 @@ def impressions(draft: Draft) -> pa.RecordBatch:
         "feature_service_hash": draft.recommender.definition_hash,
         "declaration_hash": draft.recommender.declaration_hash,
         "software": _SOFTWARE,
-        "context": json.dumps(dict(draft.context), sort_keys=True) if draft.context else None,
+        "context": _json(dict(draft.context)) if draft.context else None,
         "request": _request(draft),
         "degraded": draft.degraded,
     }
@@ -109,4 +110,4 @@ def _request(draft: Draft) -> str | None:
         "warnings": list(draft.warnings),
     }
     special = {name: value for name, value in asked.items() if value}
-    return json.dumps(special, sort_keys=True) if special else None
+    return _json(special) if special else None

@@ -8,29 +8,29 @@ import base64
 import binascii
 import hashlib
 import hmac
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-MOST_SHOWN = 2_000
-"""Ids in a token; after so many there is no next page. It has at most 8 bytes an id, mostly 2."""
+MOST_SHOWN = 1_000
+"""Ids in a token; after so many there is no next page. An id takes 1, 2, 4 or 8 bytes, mostly 2."""
 
-_SEAL_BYTES = 16
+_SEAL_BYTES, _FIRST_BYTES = 16, 8
+_WIDTHS = tuple(np.dtype(t) for t in ("u1", "<u2", "<u4", "<u8"))
 
 
-def seal(key: bytes, recommender: str, query_id: int, shown: Sequence[int]) -> str:
-    """The token after pages that have shown these ids, in their order."""
-    steps = np.diff(np.array(shown, "<i8"), prepend=0).astype("<i8")
-    # By significance instead of by id: bytes that are alike stand together.
-    payload = zlib.compress(steps.view(np.uint8).reshape(-1, 8).T.tobytes(), 6)
-    return (
-        base64.urlsafe_b64encode(_seal(key, recommender, query_id, payload) + payload).rstrip(b"=").decode()
-    )
+def seal(key: bytes, recommender: str, query_id: int, shown: Iterable[int]) -> str:
+    """The token after pages that have shown these ids; at least one."""
+    ids = np.unique(np.fromiter(shown, np.int64))
+    steps = np.diff(ids)
+    width = next(n for n, w in enumerate(_WIDTHS) if not len(steps) or steps.max() <= np.iinfo(w).max)
+    payload = ids[:1].astype("<i8").tobytes() + bytes([width]) + steps.astype(_WIDTHS[width]).tobytes()
+    token = _seal(key, recommender, query_id, payload) + payload
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
 
 def unseal(key: bytes, recommender: str, query_id: int, token: str) -> tuple[int, ...] | None:
-    """The ids in a token; None where it is not one of ours for this asker and recommender."""
+    """The ids in a token, ascending; None where it is not one of ours for this asker and recommender."""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
@@ -38,8 +38,9 @@ def unseal(key: bytes, recommender: str, query_id: int, token: str) -> tuple[int
     sealed, payload = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
     if not hmac.compare_digest(sealed, _seal(key, recommender, query_id, payload)):
         return None
-    steps = np.frombuffer(zlib.decompress(payload), np.uint8).reshape(8, -1).T.copy().view("<i8")
-    return tuple(np.cumsum(steps.ravel()).tolist())
+    first, width, steps = payload[:_FIRST_BYTES], payload[_FIRST_BYTES], payload[_FIRST_BYTES + 1 :]
+    apart = np.frombuffer(steps, _WIDTHS[width]).astype(np.int64)
+    return tuple(np.cumsum([int.from_bytes(first, "little", signed=True), *apart]).tolist())
 
 
 def _seal(key: bytes, recommender: str, query_id: int, payload: bytes) -> bytes:

@@ -9,7 +9,7 @@ popular list.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -120,9 +120,9 @@ class Pipeline:
             return
         for variant, scorer in shown.shadows:
             with self._faults.watch(f"the shadow {variant} of {shown.recommender.name}"):
-                asked = replace(shown.pool, timings={}, lower=()).ranked_by(scorer)
+                asked = shown.pool.but(timings={}, lower=()).ranked_by(scorer)
                 ranked = _through((self._rank[1], *self._adjust), asked, unwatched)
-                self._compare(replace(ranked, request_id=shown.request_id), variant)
+                self._compare(ranked.but(request_id=shown.request_id), variant)
 
     def _ranked(self, draft: Draft, watch: Watch) -> Draft:
         part = f"ranking of {draft.recommender.name}"
@@ -156,7 +156,7 @@ class Pipeline:
             named = _through((Stage("name", partial(impressions.name, names)),), ranked, watch)
         except Exception as error:
             self._faults.report("naming the items", error)
-            return replace(ranked, candidates=NOBODY, left=0).degrade("naming-failed")
+            return ranked.but(candidates=NOBODY, left=0).degrade("naming-failed")
         self._faults.working("naming the items")
         return _through(self._log, named, watch)
 
@@ -165,11 +165,15 @@ def _through(stages: Stages, draft: Draft, watch: Watch) -> Draft:
     for stage in stages:
         before, begun = draft, time.perf_counter()
         draft = stage.run(before)
-        seconds = time.perf_counter() - begun
-        draft.timings[stage.name] = draft.timings.get(stage.name, 0.0) + seconds
-        _SECONDS[stage.name].observe(seconds)
+        draft.timings[stage.name] = draft.timings.get(stage.name, 0.0) + time.perf_counter() - begun
         watch(stage.name, before, draft)
     return draft
+
+
+def observe(shown: Draft) -> None:
+    """Count what the stages of a finished draft took: done once its answer is given."""
+    for stage, seconds in shown.timings.items():
+        _SECONDS[stage].observe(seconds)
 
 
 class _Seconds(dict[str, Any]):

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -71,8 +70,7 @@ def popularity(listing: Listing, draft: Draft) -> Draft:
     ids, fresh = listing(draft.recommender, draft.workspace_id, draft.instant)
     if draft.wish.instead:
         ids = ids[np.isin(ids, draft.wish.offered)]
-    return replace(
-        draft,
+    return draft.but(
         rung=POPULARITY,
         degraded=draft.degraded or not fresh,
         candidates=from_lists(draft, [draft.recommender.popular_column], [ids]),
@@ -81,4 +79,4 @@ def popularity(listing: Listing, draft: Draft) -> Draft:
 
 def keep_order(draft: Draft) -> Draft:
     """Stage *score* of this rung: reciprocal ranks, as the list carries an order only."""
-    return replace(draft, scores=(1 / np.arange(1, len(draft.candidates.ids) + 1)).astype(np.float32))
+    return draft.but(scores=(1 / np.arange(1, len(draft.candidates.ids) + 1)).astype(np.float32))

@@ -1,7 +1,6 @@
 """Stages *hydrate* and *score*: what is known of the candidates, and their order by it."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,9 @@ from serving.store import OnlineFeatures
 def hydrate(store: OnlineFeatures, draft: Draft) -> Draft:
     """Read the candidates' features."""
     if not len(draft.candidates.ids):
-        return replace(draft, features=np.zeros((0, len(draft.recommender.feature_names)), np.float32))
+        return draft.but(features=np.zeros((0, len(draft.recommender.feature_names)), np.float32))
     features = store.features(draft.recommender, draft.query_id, draft.candidates.ids, draft.instant)
-    return replace(draft, features=features)
+    return draft.but(features=features)
 
 
 def hydrate_if_asked(store: OnlineFeatures, draft: Draft) -> Draft:
@@ -28,13 +27,13 @@ def hydrate_if_asked(store: OnlineFeatures, draft: Draft) -> Draft:
     try:
         return hydrate(store, draft)
     except Exception:  # reported where ranking failed, or will be there
-        return unread(replace(draft, degraded=True))
+        return unread(draft.but(degraded=True))
 
 
 def unread(draft: Draft) -> Draft:
     """Stage *hydrate* where nothing can be read. A filter holds for nobody then, as nobody can be shown to pass it."""
     shape = len(draft.candidates.ids), len(draft.recommender.feature_names)
-    without = replace(draft, features=np.full(shape, np.nan, np.float32))
+    without = draft.but(features=np.full(shape, np.nan, np.float32))
     if draft.wish.filter is None:
         return without
     return without.take(np.zeros(0, np.intp)).warn("unverified-filter")
@@ -51,7 +50,7 @@ def score(faults: Faults, draft: Draft) -> Draft:
     if not len(draft.candidates.ids):
         return draft
     if draft.shadows:
-        draft = replace(draft, pool=draft)
+        draft = draft.but(pool=draft)
     ladder = (draft.scorer, *draft.lower)
     for scorer in ladder:
         last = scorer is ladder[-1]
@@ -92,7 +91,7 @@ def _scores(scorer: Scorer, draft: Draft) -> NDArray[np.float32]:
 
 
 def _sorted(draft: Draft, scores: NDArray[np.float32]) -> Draft:
-    return replace(draft, scores=scores).take(np.argsort(-scores, kind="stable"))
+    return draft.but(scores=scores).take(np.argsort(-scores, kind="stable"))
 
 
 def _part(draft: Draft) -> str:

@@ -1,7 +1,7 @@
 """The rows that were read last for each who asks: what is ranked where the store does not answer in time."""
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -66,7 +66,7 @@ class LastRows:
         if not draft.wish.instead:
             wanted |= known.is_retrieved
         kept = np.flatnonzero(wanted)
-        return replace(draft, candidates=known.take(kept), features=rows.features[kept]).warn("cached-rows")
+        return draft.but(candidates=known.take(kept), features=rows.features[kept]).warn("cached-rows")
 
 
 def _key(draft: Draft) -> _Key:

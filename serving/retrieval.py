@@ -1,7 +1,6 @@
 """Stages *retrieve* and *exclude*: who may be answered."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ def retrieve(store: OnlineFeatures, draft: Draft) -> Draft:
         NothingKnown: there are none.
     """
     if draft.wish.instead:
-        return replace(draft, candidates=from_lists(draft, (), ()))
+        return draft.but(candidates=from_lists(draft, (), ()))
     lists = None
     if draft.query_id != UNKNOWN:
         lists = store.candidate_lists(draft.recommender, draft.query_id, draft.instant)
@@ -31,7 +30,7 @@ def retrieve(store: OnlineFeatures, draft: Draft) -> Draft:
         raise NothingKnown
     sources = draft.recommender.sources
     names = [source.column for source in sources]
-    return replace(draft, candidates=from_lists(draft, names, cut(lists, sources)))
+    return draft.but(candidates=from_lists(draft, names, cut(lists, sources)))
 
 
 def from_lists(draft: Draft, names: Sequence[str], lists: Sequence[NDArray[np.int64]]) -> Candidates:
@@ -44,4 +43,4 @@ def exclude(draft: Draft) -> Draft:
     """Drop what the caller does not want or has seen on a page before, and the asker themselves: ids of all kinds share one sequence."""
     unwanted = [*draft.excluded, *draft.shown, draft.query_id]
     kept = np.flatnonzero(~np.isin(draft.candidates.ids, unwanted))
-    return replace(draft, candidates=draft.candidates.take(kept))
+    return draft.but(candidates=draft.candidates.take(kept))

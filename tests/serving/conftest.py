@@ -10,6 +10,7 @@ import pytest
 from feature_repo.home import PROJECT
 from feature_repo.identity import Vault
 from tests.serving.live_server import Server, environment, launch
+from tests.serving.own_domain import own_domain_server
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +37,16 @@ def server(tmp_path_factory: pytest.TempPathFactory, bare_server: Server) -> Ite
     running.terminate()
 
 
+@pytest.fixture(scope="session")
+def own_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """See `own_domain.own_domain_server`."""
+    with own_domain_server(tmp_path_factory.mktemp("arms")) as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def _state_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """This process reads the state folder of the server under test."""
-    used = next((n for n in ("server", "bare_server") if n in request.fixturenames), None)
+    used = next((n for n in ("server", "bare_server", "own_domain") if n in request.fixturenames), None)
     home = request.getfixturevalue(used).home if used else tmp_path
     monkeypatch.setenv("RECOMMEND_HOME", str(home))

@@ -8,7 +8,7 @@ import pytest
 
 from feature_repo.catalog import recommender
 from feature_repo.identity import Vault
-from tests.serving.live_server import Server, logged, metric, offline
+from tests.serving.live_server import Server, eventually, logged, metric, offline
 from training.rankers.heuristic import HeuristicRanker
 
 
@@ -104,8 +104,8 @@ def test_requests_are_counted_and_stages_timed(server: Server) -> None:
     server.recommend()
     assert metric(server, f"recommend_requests_total{labels}") == before + 1
     stages = ("admit", "retrieve", "exclude", "hydrate", "score", "name", "log")
-    counts = [metric(server, f'recommend_stage_seconds_count{{stage="{s}"}}') for s in stages]
-    assert all(count >= before + 1 for count in counts)
+    names = [f'recommend_stage_seconds_count{{stage="{s}"}}' for s in stages]
+    eventually(lambda: all(metric(server, name) >= before + 1 for name in names), 5)
 
 
 def test_what_is_declared_and_serves_is_listed(server: Server) -> None:
