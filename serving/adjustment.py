@@ -1,7 +1,6 @@
 """Stages that change who is answered, and in which order: *filter*, *discount*, *boost*, *diversify*, *explore*."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,7 @@ def explore(draft: Draft) -> Draft:
     policy = None if draft.degraded else draft.variant.exploration
     # Seeded by the request's id, so that the draw can be made again from the log.
     answer = draw(policy, draft.scores, draft.limit, np.random.default_rng(draft.request_id))
-    return replace(draft.take(answer.positions), propensities=answer.propensities.astype(np.float32))
+    return draft.take(answer.positions).but(propensities=answer.propensities.astype(np.float32))
 
 
 def _value(expression: Expression, draft: Draft) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from serving.problems import Problem
 from serving.rate_limit import RateLimiter
 
 _BEARER = re.compile(rb"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
+_HOST = re.compile(r"(?:localhost|\[::1\]|(?P<address>[0-9.]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 _FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"))
 
 
@@ -81,7 +82,8 @@ class Gate:
 
         Raises:
             Problem: 401 without a valid key; 403 where the key is for something else, or there are no keys
-                and the client is not on this machine; 429 where the key is used too often.
+                and the client is not on this machine or is a browser that shows a stranger's page; 429 where
+                the key is used too often.
         """
         try:
             return self._admitted(request, needed)
@@ -106,6 +108,7 @@ class Gate:
         if self._ring.keyless:
             if not _on_this_machine(request):
                 raise refusals.keys_needed()
+            _check_page(request)
             return LOCAL
         key = self._key(request)
         if wait := self._limiter.take(key.id, key.rate, self._nanoseconds()):
@@ -136,8 +139,34 @@ def _on_this_machine(request: starlette.types.Scope) -> bool:
     client = request.get("client")
     if client is None or any(name in _FORWARDED for name, _ in request["headers"]):
         return False
+    return _is_loopback(client[0])
+
+
+def _check_page(request: starlette.types.Scope) -> None:
+    """A browser on this machine shows strangers' pages too, and their requests come from a loopback address. They
+    are told by their headers, which a page cannot set: `Host` where the page's own name was made to point here (DNS
+    rebinding), `Origin` where the page sends across sites.
+
+    Raises:
+        Problem: 403 where the request may be such a page's.
+    """
+    hosts = [value for name, value in request["headers"] if name == b"host"]
+    if len(hosts) != 1 or not _names_this_machine(hosts[0].decode("latin-1")):
+        raise refusals.foreign_host()
+    own = {scheme + hosts[0].lower() for scheme in (b"http://", b"https://")}
+    if any(name == b"origin" and value.lower() not in own for name, value in request["headers"]):
+        raise refusals.foreign_origin()
+
+
+def _names_this_machine(host: str) -> bool:
+    """Whether a `Host` header has the form that it takes for a loopback interface."""
+    found = _HOST.fullmatch(host)
+    return found is not None and (found["address"] is None or _is_loopback(found["address"]))
+
+
+def _is_loopback(text: str) -> bool:
     try:
-        address = ip_address(client[0])
+        address = ip_address(text)
     except ValueError:
         return False
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-_RESERVE = 0.015
+_RESERVE = 0.040
 """Seconds that are kept for an answer from memory, and for its way out."""
 
 

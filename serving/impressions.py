@@ -1,7 +1,6 @@
 """Stages *name* and *log*: the items to be shown, under the caller's ids, and as impressions for the log."""
 
 import json
-from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -30,7 +29,7 @@ def name(names: Identities, draft: Draft) -> Draft:
         names, draft.workspace_id, draft.recommender.candidate_kind, draft.candidates.ids, draft.considered
     )
     positions = np.array([position for position, _ in named], np.intp)
-    return replace(draft.take(positions), names=tuple(raw for _, raw in named))
+    return draft.take(positions).but(names=tuple(raw for _, raw in named))
 
 
 def log(event_log: EventLog, recent: RecentImpressions, draft: Draft) -> Draft:

@@ -33,11 +33,13 @@ def secured(operation: dict[str, Any], scope: Scope) -> dict[str, Any]:
         ),
         "403": _refusal(
             "The key lacks the scope or is bound to another workspace; or there are no keys and the client is not "
-            "on the service's machine",
+            "on the service's machine, or is a web page that is not the service's",
             {"WWW-Authenticate": "The scope that is missing, where it is one"},
             refusals.missing_scope(scope),
             refusals.other_workspace("acme"),
             refusals.keys_needed(),
+            refusals.foreign_host(),
+            refusals.foreign_origin(),
         ),
         "429": _refusal(
             "The key is used more often than its rate allows",

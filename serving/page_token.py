@@ -21,7 +21,7 @@ _WIDTHS = tuple(np.dtype(t) for t in ("u1", "<u2", "<u4", "<u8"))
 
 def seal(key: bytes, recommender: str, query_id: int, shown: Iterable[int]) -> str:
     """The token after pages that have shown these ids; at least one."""
-    ids = np.unique(np.fromiter(shown, np.int64))
+    ids = np.array(sorted(set(shown)), np.int64)
     steps = np.diff(ids)
     width = next(n for n, w in enumerate(_WIDTHS) if not len(steps) or steps.max() <= np.iinfo(w).max)
     payload = ids[:1].astype("<i8").tobytes() + bytes([width]) + steps.astype(_WIDTHS[width]).tobytes()

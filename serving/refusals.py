@@ -68,6 +68,28 @@ def keys_needed() -> Problem:
     )
 
 
+def foreign_host() -> Problem:
+    """403: no key is configured, and the request is for another name than this machine's own."""
+    return Problem(
+        403,
+        "foreign-host",
+        "The service was called by a name that is not its own",
+        "Host: without keys the service answers to localhost, 127.0.0.1 and [::1] only, so that no web page reaches "
+        f"it under a name of its own: use one of them, or make a key and {_SEND}",
+    )
+
+
+def foreign_origin() -> Problem:
+    """403: no key is configured, and a web page of another origin sent the request."""
+    return Problem(
+        403,
+        "foreign-origin",
+        "The request comes from a web page of another origin",
+        "Origin: without keys only the service's own page is answered: open that, call from a program, or make a key "
+        f"and {_SEND}",
+    )
+
+
 def too_many(rate: int, wait: int) -> Problem:
     """429: the key's bucket is empty; ``wait`` in ns."""
     seconds = -(-wait // NANOSECONDS)

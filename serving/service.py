@@ -10,6 +10,7 @@ from bentoml._internal.utils.analytics import usage_stats
 
 from feature_repo.home import keys_path
 from serving.api import Api
+from serving.page import page
 
 # `bentoml serve` has asked, and remembered the answer, before it imports this module.
 usage_stats.do_not_track.cache_clear()
@@ -18,9 +19,10 @@ api = Api()
 
 
 @bentoml.service(name="recommend", workers=1)
+@bentoml.asgi_app(page, path="/")
 @bentoml.asgi_app(api, path="/v1")
 class Recommend:
-    """Recommendations over HTTP; the routes are in `serving.api`."""
+    """Recommendations over HTTP; the routes are in `serving.api`, the page at ``/`` in `serving.page`."""
 
     def __init__(self) -> None:
         """Open the engine. Imported only here: the process that starts the worker needs no Feast."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import keys
-from serving.authentication import Gate
+from serving.authentication import LOCAL, Gate
 from serving.key_ring import KeyRing
 from serving.keys import SCOPES, Scope
 from serving.openapi import document
@@ -30,9 +30,10 @@ def asked(
     *authorization: bytes,
     client: tuple[str, int] | None = ("127.0.0.1", 1),
     more: tuple[bytes, bytes] | None = None,
+    host: bytes = b"127.0.0.1:3000",
 ) -> dict[str, Any]:
     """An ASGI scope."""
-    headers = [(b"host", b"x"), *((b"authorization", value) for value in authorization)]
+    headers = [(b"host", host), *((b"authorization", value) for value in authorization)]
     return {"type": "http", "headers": [*headers, more] if more else headers, "client": client}
 
 
@@ -191,6 +192,97 @@ def test_without_keys_a_proxy_on_this_machine_is_not_taken_for_its_client(
 ) -> None:
     gate = Gate(KeyRing(tmp_path / "none.json"))
     assert refusal(gate, asked(more=(header, b"127.0.0.1"))).kind == "keys-needed"
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        (b"localhost", True),
+        (b"LocalHost:3000", True),
+        (b"127.0.0.1", True),
+        (b"127.8.9.10:65535", True),
+        (b"[::1]", True),
+        (b"[::1]:3000", True),
+        (b"attacker.example", False),
+        (b"attacker.example:3000", False),
+        (b"localhost.attacker.example", False),
+        (b"127.0.0.1.attacker.example", False),
+        (b"localhost@attacker.example", False),
+        (b"attacker.example#localhost", False),
+        (b"192.0.2.2:3000", False),
+        (b"0.0.0.0:3000", False),
+        (b"127.1", False),
+        (b"127.0.0.1:", False),
+        (b"::1", False),
+        (b"[127.0.0.1]", False),
+        (b"[::1", False),
+        (b"[::2]:3000", False),
+        (b"", False),
+        (b"localhost\xff", False),
+    ],
+)
+def test_without_keys_the_service_answers_to_the_names_of_this_machine(
+    tmp_path: Path, host: bytes, own: bool
+) -> None:
+    gate = Gate(KeyRing(tmp_path / "none.json"))
+    for scope in SCOPES:
+        if own:
+            assert gate.admit(asked(host=host), scope) == LOCAL
+        else:
+            problem = refusal(gate, asked(host=host), scope)
+            assert (problem.details.status, problem.kind) == (403, "foreign-host")
+            assert "localhost" in problem.details.detail
+
+
+@given(label=st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True), port=st.integers(0, 65535))
+def test_no_registered_name_is_the_machines_own(label: str, port: int) -> None:
+    gate = Gate(KeyRing(Path("there is no such file")))
+    for host in (f"{label}.example:{port}", f"localhost.{label}:{port}", f"127.0.0.1.{label}:{port}"):
+        assert refusal(gate, asked(host=host.encode())).kind == "foreign-host"
+
+
+def test_without_keys_one_host_is_named(tmp_path: Path) -> None:
+    gate = Gate(KeyRing(tmp_path / "none.json"))
+    assert refusal(gate, asked(more=(b"host", b"127.0.0.1:3000"))).kind == "foreign-host"
+    nameless = asked()
+    nameless["headers"] = []
+    assert refusal(gate, nameless).kind == "foreign-host"
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        (b"http://localhost:3000", True),
+        (b"https://localhost:3000", True),
+        (b"HTTP://LOCALHOST:3000", True),
+        (b"http://localhost:3001", False),
+        (b"http://localhost", False),
+        (b"http://127.0.0.1:3000", False),
+        (b"https://attacker.example", False),
+        (b"http://localhost:3000.attacker.example", False),
+        (b"http://attacker.example@localhost:3000", False),
+        (b"ftp://localhost:3000", False),
+        (b"localhost:3000", False),
+        (b"null", False),
+        (b"", False),
+    ],
+)
+def test_without_keys_a_page_of_another_origin_is_refused(tmp_path: Path, origin: bytes, own: bool) -> None:
+    gate = Gate(KeyRing(tmp_path / "none.json"))
+    request = asked(host=b"localhost:3000", more=(b"origin", origin))
+    for scope in SCOPES:
+        if own:
+            assert gate.admit(request, scope) == LOCAL
+        else:
+            problem = refusal(gate, request, scope)
+            assert (problem.details.status, problem.kind) == (403, "foreign-origin")
+            assert "key" in problem.details.detail
+
+
+def test_a_key_is_enough_whatever_page_sends_it(guarded: Guarded) -> None:
+    bearer = b"Bearer " + guarded.token
+    request = asked(bearer, host=b"shop.example", more=(b"origin", b"https://shop.example:8443"))
+    assert guarded.gate.admit(request, "recommend").own_workspace == "acme"
 
 
 def test_every_operation_of_the_document_names_its_scope_and_refusals() -> None:
