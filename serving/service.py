@@ -8,6 +8,7 @@ os.environ |= {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1", "FEAST_USAGE
 import bentoml
 from bentoml._internal.utils.analytics import usage_stats
 
+from feature_repo.errors import RecommendError
 from feature_repo.home import keys_path
 from serving.api import Api
 from serving.page import page
@@ -15,10 +16,30 @@ from serving.page import page
 # `bentoml serve` has asked, and remembered the answer, before it imports this module.
 usage_stats.do_not_track.cache_clear()
 
+ACCESS_LOG, WORKERS = "RECOMMEND_ACCESS_LOG", "RECOMMEND_WORKERS"
+
+
+def workers() -> int:
+    """How many worker processes are wanted.
+
+    Raises:
+        RecommendError: the environment names no number of them.
+    """
+    text = os.environ.get(WORKERS) or "1"
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise RecommendError(f"{WORKERS} is {text!r}: set it to a number of worker processes from 1 to 64")
+    return int(text)
+
+
 api = Api()
 
 
-@bentoml.service(name="recommend", workers=1)
+@bentoml.service(
+    name="recommend",
+    workers=workers(),
+    # A line a request costs as much as the whole of BentoML besides; /metrics counts them.
+    logging={"access": {"enabled": os.environ.get(ACCESS_LOG) == "1"}},
+)
 @bentoml.asgi_app(page, path="/")
 @bentoml.asgi_app(api, path="/v1")
 class Recommend:
