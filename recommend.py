@@ -230,7 +230,9 @@ def serve(
         str | None,
         typer.Option("--as-of", help="Answer as of this instant where a request names none. [default: now]"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes, each with its own ranker.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Worker processes, each with its own ranker.")
+    ] = 1,
     access_log: Annotated[bool, typer.Option("--access-log", help="One line a request.")] = False,
 ) -> None:
     """Serve the HTTP API: the same as `bentoml serve serving.service:Recommend`."""

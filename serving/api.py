@@ -1,5 +1,6 @@
 """The HTTP routes under ``/v1``: bytes in, an answer or a problem out."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from serving.engine import Engine
     from serving.keys import Scope as KeyScope
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
+BODY_SECONDS = 30.0
+"""For how long a body may be on its way."""
 PATIENCE = 2.0
 """Seconds for an explanation, before that of the answer from memory is given."""
 
@@ -68,8 +71,15 @@ class Api:
                 Route("/health", self._for("admin", self._health), methods=["GET"]),
                 Route("/openapi.json", self._document, methods=["GET"]),
             ],
-            exception_handlers={Problem: _problem, HTTPException: _http_problem},
+            exception_handlers={
+                Problem: _problem,
+                HTTPException: _http_problem,
+                ClientDisconnect: _nobody,
+                Exception: _defect,
+            },
         )
+        # A redirection would name the host that the request names.
+        self._app.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
@@ -162,7 +172,7 @@ async def _guarded(work: Awaitable[Result]) -> Result:
     except Exception as error:
         # Its text may quote the request, whose ids must not reach a log.
         logger.error("a request failed in the service itself: %s", _place(error))
-        raise Problem(500, "defect", "A defect of the service", "Report it with the service's log") from None
+        raise defect() from None
 
 
 def parse(contract: type[Body], body: bytes) -> Body:
@@ -199,6 +209,25 @@ def parse_query(contract: type[Body], request: Request) -> Body:
 
 
 async def _body(request: Request) -> bytes:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise Problem(
+            415,
+            "encoded",
+            "The body is encoded",
+            f"Content-Encoding: {encoding!r} is not read: send plain JSON",
+        )
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _whole(request)
+    except TimeoutError:
+        late = f"the body: it was not whole after {BODY_SECONDS:.0f} s: send it in one go"
+        raise Problem(
+            408, "too-slow", "The body takes too long", late, headers={"Connection": "close"}
+        ) from None
+
+
+async def _whole(request: Request) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
@@ -208,7 +237,7 @@ async def _body(request: Request) -> bytes:
                 413,
                 "too-large",
                 "The body is too large",
-                f"the body: send at most {MAX_BODY_BYTES} bytes; split a batch of outcomes",
+                f"the body: send at most {MAX_BODY_BYTES} bytes; split a batch",
             )
         chunks.append(chunk)
     return b"".join(chunks)
@@ -225,6 +254,20 @@ def _place(error: Exception) -> str:
         trace = trace.tb_next
     where = f"{trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else "an unknown place"
     return f"{type(error).__name__} in {where}"
+
+
+def defect() -> Problem:
+    """500: nothing that the caller could mend."""
+    return Problem(500, "defect", "A defect of the service", "Report it with the service's log")
+
+
+def _defect(request: Request, error: Exception) -> Response:
+    return problems.response(defect())
+
+
+def _nobody(request: Request, error: Exception) -> Response:
+    """The client has gone in the middle of its body: nobody reads this."""
+    return Response(status_code=400)
 
 
 def _problem(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ nothing can be reached from here but the columns.
 """
 
 import ast
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,7 +51,7 @@ FUNCTIONS: Mapping[str, Function] = {
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
-_NAMESPACE = {"__builtins__": {}, **{name: f.run for name, f in FUNCTIONS.items()}}
+_NAMESPACE = {"__builtins__": {}, "float64": np.float64, **{name: f.run for name, f in FUNCTIONS.items()}}
 
 
 class BadExpression(ValueError):
@@ -174,6 +175,16 @@ class _Checker:
 
 class _Columnar(ast.NodeTransformer):
     """``and``, ``or``, ``not`` and chains of comparisons, as NumPy has them for whole columns."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """NumPy's numbers, as those of a column are: Python's own raise an error where they are divided by zero."""
+        if not isinstance(node.value, int | float) or isinstance(node.value, bool):
+            return node
+        try:
+            value = float(node.value)
+        except OverflowError:  # an integer of hundreds of digits
+            value = math.inf
+        return ast.Call(ast.Name("float64", ast.Load()), [ast.Constant(value)], [])
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         self.generic_visit(node)

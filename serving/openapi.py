@@ -30,10 +30,13 @@ Document = dict[str, Any]
 _PROBLEMS = {
     400: "Not JSON, an unclear workspace, or an id that was not given out here",
     404: "No such recommender",
+    408: "The body takes too long",
     413: "The body is too large",
+    415: "The body is compressed",
     422: "A field is missing, unknown, of a wrong type or out of bounds",
     500: "A defect of the service; its log says where",
 }
+_OF_A_BODY = (408, 413, 415)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def _operation(route: Route) -> Document:
     problems = {
         status: meaning
         for status, meaning in _PROBLEMS.items()
-        if (route.request or route.query) is not None and (status != 404 or route.may_not_find)
+        if (route.request is not None or (route.query is not None and status not in _OF_A_BODY))
+        and (status != 404 or route.may_not_find)
     }
     operation: Document = {
         "operationId": route.name,

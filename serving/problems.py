@@ -3,10 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:recommend:"
+MOST_ERRORS = 100
+"""Fields that one problem names: an answer must not grow with what is wrong in the request."""
+LONGEST_NAME = 256
+"""Characters of a field's name that are said again; those of the contract are shorter."""
 
 
 class FieldError(BaseModel):
@@ -36,7 +41,9 @@ class ProblemDetails(BaseModel):
         description="What was wrong this time and what to do",
         examples=["limit: Input should be less than or equal to 100"],
     )
-    errors: list[FieldError] = Field(default=[], description="The fields that were wrong")
+    errors: list[FieldError] = Field(
+        default=[], description=f"The fields that were wrong; the first {MOST_ERRORS} of them"
+    )
 
 
 class Problem(Exception):
@@ -64,26 +71,28 @@ def bad_fields(status: int, kind: str, title: str, errors: Sequence[FieldError])
     """A problem whose detail names the first of the fields, and how many more there are."""
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    field = first.pointer.removeprefix("#/") or "the body"
-    return Problem(status, kind, title, f"{field}: {first.detail}{more}", errors)
+    return Problem(status, kind, title, f"{_name(first.pointer)}: {first.detail}{more}", errors[:MOST_ERRORS])
 
 
 def invalid(error: ValidationError) -> Problem:
     """The problem behind a body that is no JSON (400) or does not fit the contract (422)."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
+    found = error.errors(include_url=False, include_context=False)
     if found[0]["type"] == "json_invalid":
-        return Problem(400, "not-json", "The body is not JSON", f"{found[0]['msg']}: send one JSON object")
+        said = found[0]["msg"].removeprefix("Invalid JSON: ")
+        return Problem(
+            400, "not-json", "The body is not JSON", f"the body: {said}: send one JSON object, in UTF-8"
+        )
     return bad_fields(
-        422,
-        "invalid-request",
-        "The request does not fit the contract",
-        [FieldError(pointer=pointer(e["loc"]), detail=_mend(e["type"], e["msg"])) for e in found],
+        422, "invalid-request", "The request does not fit the contract", [_field_error(e) for e in found]
     )
 
 
 def pointer(path: Iterable[str | int]) -> str:
-    """JSON Pointer of a path, as a URI fragment (RFC 6901, section 6, without percent-encoding)."""
-    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    """JSON Pointer of a path, as a URI fragment (RFC 6901, section 6, without percent-encoding).
+
+    A name of more than `LONGEST_NAME` characters is cut there, and an ellipsis stands for the rest.
+    """
+    return "#" + "".join("/" + _cut(str(part)).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
@@ -92,6 +101,23 @@ def response(problem: Problem, headers: dict[str, str] | None = None) -> Respons
     return Response(
         details.model_dump_json(), details.status, problem.headers | (headers or {}), media_type=MEDIA_TYPE
     )
+
+
+def _field_error(error: ErrorDetails) -> FieldError:
+    path, said = error["loc"], _mend(error["type"], error["msg"])
+    # So pydantic says that the name is wrong, not its value.
+    if len(path) > 1 and path[-1] == "[key]" and path[-2] == error["input"]:
+        path, said = path[:-1], f"its name: {said}"
+    return FieldError(pointer=pointer(path), detail=said)
+
+
+def _name(pointer: str) -> str:
+    """Of the field, as a person reads it."""
+    return "the body" if pointer == "#" else pointer.removeprefix("#/") or '""'
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
 
 
 def _mend(kind: str, said: str) -> str:

@@ -43,8 +43,9 @@ class LastRows:
         self._rows: LRUCache[_Key, _Rows] = LRUCache(most_bytes, getsizeof=lambda rows: rows.size)
 
     def keep(self, draft: Draft) -> None:
-        """Remember what was read for a draft, before anything is filtered; of pages the first."""
-        if draft.shown:
+        """Remember what was read for a draft, before anything is filtered; of pages the first. Candidates that the caller
+        named in place of the sources' are none that another request could be answered with."""
+        if draft.shown or draft.wish.instead:
             return
         rows = _Rows(draft.instant, draft.candidates, draft.features)
         if rows.size <= self._rows.maxsize:
@@ -55,7 +56,7 @@ class LastRows:
         """Stage *recall*: the candidates and features that are remembered, in place of *retrieve* and *hydrate*.
 
         Raises:
-            NothingRemembered: there are none, or they are of another time.
+            NothingRemembered: there are none, or they are of another time, or none of them is wanted.
         """
         with self._lock:
             rows = self._rows.get(_key(draft))
@@ -66,6 +67,8 @@ class LastRows:
         if not draft.wish.instead:
             wanted |= known.is_retrieved
         kept = np.flatnonzero(wanted)
+        if not len(kept):
+            raise NothingRemembered
         return draft.but(candidates=known.take(kept), features=rows.features[kept]).warn("cached-rows")
 
 

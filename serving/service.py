@@ -38,7 +38,8 @@ api = Api()
     name="recommend",
     workers=workers(),
     # A line a request costs as much as the whole of BentoML besides; /metrics counts them.
-    logging={"access": {"enabled": os.environ.get(ACCESS_LOG) == "1"}},
+    # A content type that is no text would make BentoML's log fail in the middle of an answer.
+    logging={"access": {"enabled": os.environ.get(ACCESS_LOG) == "1", "request_content_type": False}},
 )
 @bentoml.asgi_app(page, path="/")
 @bentoml.asgi_app(api, path="/v1")

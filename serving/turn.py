@@ -1,8 +1,8 @@
 """Whose turn it is: one request is ranked at a time, on a thread of its own, while the event loop watches the clock.
 
 What hangs there (a store that is paused, a disk, a model) hangs alone. Each request waits for its turn and its answer
-as long as its deadline lets it, then gets the answer from memory, which the event loop makes itself; and as long as a
-request is overdue on the thread, those behind it do not wait at all.
+as long as its deadline lets it, then gets the answer from memory, which the event loop makes itself; and as soon as a
+request is overdue on the thread, those behind it do not wait any more.
 """
 
 import asyncio
@@ -50,8 +50,7 @@ class Turn:
         """
         if not self.is_overdue:
             future = asyncio.get_running_loop().run_in_executor(self._thread, self._timed(work, deadline))
-            done, _ = await asyncio.wait((future,), timeout=deadline.patience)
-            if done or not claim.take():
+            if await self._in_time(future, deadline) or not claim.take():
                 return await future
             future.cancel()  # where its turn has not come, it never does
             future.add_done_callback(_ignored)
@@ -65,6 +64,14 @@ class Turn:
     def close(self) -> None:
         """Let what runs come to its end, and nothing begin."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_time(self, future: "asyncio.Future[Result]", deadline: Deadline) -> bool:
+        """Whether it is done before its deadline draws near, and before the thread is overdue with what is ahead of it:
+        whoever waits longest is rescued first, and those behind while they still have time."""
+        until = time.monotonic() + deadline.patience
+        while not future.done() and (patience := min(until, self._due) - time.monotonic()) > 0:
+            await asyncio.wait((future,), timeout=patience)
+        return future.done()
 
     def _timed(self, work: Callable[[], Result], deadline: Deadline) -> Callable[[], Result]:
         def timed() -> Result:

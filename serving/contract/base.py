@@ -14,6 +14,8 @@ LARGEST = 1e15
 
 
 def _instant(value: Any) -> Any:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.isoformat()
     if not isinstance(value, str):
         raise ValueError('should be text such as "2025-08-01T12:00:00Z"')
     try:

@@ -20,7 +20,7 @@ from training.champion import promote
 from training.rankers.heuristic import HeuristicRanker
 
 SNAPSHOT = datetime(2025, 8, 1, tzinfo=UTC)
-USERS = ("U1", "U2", "ada.lovelace@example.org", "U4")
+USERS = ("U1", "U2", "ada.lovelace@example.org", "U4", "U0646")  # the last is who asks in the README
 CHANNELS = tuple(f"C{n}" for n in range(1, 251))
 
 
@@ -57,6 +57,10 @@ def write_tables(declared: Recommender, users: list[int], channels: list[int]) -
     }
     write_snapshot(declared.candidates.name, SNAPSHOT, {"user_id": users[:3]} | lists)
     write_snapshot(declared.popular.name, SNAPSHOT, {"channels": [channels[::-1]]})
+    reader = users[-1]
+    write(affinity, {"user_id": [reader] * 250, "channel_id": channels}, draws)
+    of_reader = {name: [draws.permutation(channels)[:100].tolist()] for name in lists}
+    write_snapshot(declared.candidates.name, SNAPSHOT, {"user_id": [reader]} | of_reader)
 
 
 def write(view: FeatureView, keys: Mapping[str, list[int]], draws: np.random.Generator) -> None:

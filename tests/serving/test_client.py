@@ -3,21 +3,24 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import ValidationError
 
 from serving.client import ApiError, AsyncClient, Client, Settings
-from serving.contract import OutcomeEvent, RecommendResponse
+from serving.contract import OutcomeEvent, RecommendRequest, RecommendResponse
 from tests.serving.live_server import Server, logged
 
 PATIENT = Settings(timeout=2, attempts=4, first_wait=0.01, longest_wait=0.05)
 NO_RECOMMENDERS = (200, b'{"recommenders": []}', {})
 PROBLEM = b'{"type": "urn:x", "title": "Too many", "status": 429, "detail": "wait"}'
+BROWSER = RecommendRequest(recommender="channel_browser", query={"user_id": "U1"}, limit=2)
+DRY = BROWSER.model_copy(update={"dry_run": True})
 EVENT = OutcomeEvent(event_id="e1", request_id="0" * 25, id="C1", outcome="join")
 
 
@@ -73,9 +76,77 @@ def test_the_same_with_asyncio(server: Server) -> None:
             answers = await asyncio.gather(
                 *(client.recommend("channel_browser", {"user_id": u}, limit=2) for u in ("U1", "U2", "U1"))
             )
+            first = answers[0]
+            event = OutcomeEvent(
+                event_id=first.request_id, request_id=first.request_id, id=first.items[0].id, outcome="join"
+            )
+            assert (await client.outcomes([event])).accepted == 1
             return [a.rung for a in answers], len((await client.recommenders()).recommenders)
 
     assert asyncio.run(ask()) == (["heuristic"] * 3, 2)
+
+
+def test_a_batch_has_answers_and_problems_in_their_places(server: Server) -> None:
+    nosuch = BROWSER.model_copy(update={"recommender": "nosuch"})
+    with Client(str(server.http.base_url)) as client:
+        right, wrong = client.recommend_batch([BROWSER, nosuch]).answers
+    assert right.answer is not None
+    assert right.problem is None
+    assert [item.rank for item in right.answer.items] == [1, 2]
+    assert len(logged("impressions", right.answer.request_id, 2)) == 2
+    assert wrong.answer is None
+    assert wrong.problem is not None
+    assert wrong.problem.status == 404
+
+
+def test_an_explanation_is_of_the_answer_that_would_be_given(server: Server) -> None:
+    with Client(str(server.http.base_url)) as client:
+        shown = client.recommend("channel_browser", {"user_id": "U1"}, limit=2).items
+        told = client.explain("channel_browser", {"user_id": "U1"}, shown[1].id, limit=1)
+    assert (told.verdict, told.rank, told.score) == ("outranked", 2, pytest.approx(shown[1].score))
+    assert told.beaten_by is not None
+    assert told.beaten_by.id == shown[0].id
+
+
+def test_health_names_the_parts(server: Server) -> None:
+    with Client(str(server.http.base_url)) as client:
+        client.recommend("channel_browser", {"user_id": "U1"})
+        parts = {p.part: p.state for p in client.health().parts}
+    assert parts["the event log"] == "working"
+
+
+def test_batches_explanations_and_health_with_asyncio(server: Server) -> None:
+    async def ask() -> tuple[int, str, bool]:
+        async with AsyncClient(str(server.http.base_url)) as client:
+            batch, told, health = await asyncio.gather(
+                client.recommend_batch([BROWSER] * 3),
+                client.explain("channel_browser", {"user_id": "U1"}, "no channel of ours"),
+                client.health(),
+            )
+            return sum(a.answer is not None for a in batch.answers), told.verdict, bool(health.parts)
+
+    assert asyncio.run(ask()) == (3, "unknown", True)
+
+
+def test_the_workspace_goes_with_every_request(server: Server) -> None:
+    """There is no such workspace, and each refusal names the field."""
+    elsewhere = {"workspace": "acme"}
+    url = str(server.http.base_url)
+    with Client(url, workspace="nowhere") as client:
+        (one,) = client.recommend_batch([BROWSER]).answers
+        (other,) = client.recommend_batch([BROWSER.model_copy(update=elsewhere)]).answers
+        calls = (
+            lambda: client.recommend("channel_browser", {"user_id": "U1"}),
+            lambda: client.explain("channel_browser", {"user_id": "U1"}, "C1"),
+            lambda: client.outcomes([EVENT]),
+        )
+        for call in calls:
+            with pytest.raises(ApiError, match=r"400 .*workspace: is not known here"):
+                call()
+        assert client.outcomes([EVENT], **elsewhere).dropped == 0
+    assert one.problem is not None
+    assert one.problem.errors[0].pointer == "#/workspace"
+    assert other.answer is not None
 
 
 def test_a_refusal_is_the_problem_that_the_service_gave(server: Server) -> None:
@@ -106,15 +177,41 @@ def test_what_does_no_harm_twice_is_sent_again(status: int) -> None:
     assert asked == ["GET /v1/recommenders Bearer rk_x"] * 3
 
 
-def test_outcomes_are_sent_again_and_recommendations_are_not() -> None:
+ONCE = {
+    "a recommendation": lambda client: client.recommend("channel_browser", {"user_id": "U1"}),
+    "a batch": lambda client: client.recommend_batch([BROWSER]),
+    "a batch with a dry run": lambda client: client.recommend_batch([BROWSER, DRY]),
+}
+AGAIN = {
+    "outcomes": lambda client: client.outcomes([EVENT]),
+    "an explanation": lambda client: client.explain("channel_browser", {"user_id": "U1"}, "C1"),
+    "health": lambda client: client.health(),
+    "recommenders": lambda client: client.recommenders(),
+    "a dry run": lambda client: client.recommend("channel_browser", {"user_id": "U1"}, dry_run=True),
+    "a batch of dry runs": lambda client: client.recommend_batch([DRY, DRY]),
+}
+
+
+@pytest.mark.parametrize(
+    ("ask", "attempts"),
+    [pytest.param(ask, 1, id=name) for name, ask in ONCE.items()]
+    + [pytest.param(ask, PATIENT.attempts, id=name) for name, ask in AGAIN.items()],
+)
+def test_what_would_be_logged_twice_is_not_sent_again(ask: Callable[[Any], Any], attempts: int) -> None:
     broken = (500, PROBLEM, {})
     with scripted(broken) as (url, asked), Client(url, settings=PATIENT) as client:
         with pytest.raises(ApiError):
-            client.outcomes([EVENT])
-        assert len(asked) == PATIENT.attempts
+            ask(client)
+        assert len(asked) == attempts
+
+    async def alike() -> None:
+        async with AsyncClient(url, settings=PATIENT) as client:
+            await ask(client)
+
+    with scripted(broken) as (url, asked):
         with pytest.raises(ApiError):
-            client.recommend("channel_browser", {"user_id": "U1"})
-        assert len(asked) == PATIENT.attempts + 1
+            asyncio.run(alike())
+        assert len(asked) == attempts
 
 
 def test_a_recommendation_that_was_refused_is_asked_for_again() -> None:
