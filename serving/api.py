@@ -85,6 +85,11 @@ class Api:
         """See the ASGI specification."""
         await self._app(scope, receive, send)
 
+    def close(self) -> None:
+        """Let the threads come to their end."""
+        self._ranking.close()
+        self._recording.close()
+
     def _for(
         self, scope: "KeyScope", answer: Callable[[Request, "Caller"], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:

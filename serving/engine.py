@@ -63,8 +63,8 @@ class Answer:
 
 
 class Engine:
-    """Answers requests. Its vault and store connections belong to one thread at a time; `rescue`, `rescued_explanation`,
-    `health` and `describe` touch neither."""
+    """Answers requests: `recommend` and `explain` on one thread, `record` and `ids` on another, as each has a connection
+    to the vault; the rest, which waits for nothing, on any."""
 
     def __init__(self) -> None:
         """Open everything under the state folder, say what is missing, and read what is needed first.
@@ -156,7 +156,7 @@ class Engine:
         await self._log.settled(deadline.remaining)
 
     def record(self, request: OutcomesRequest, caller: Caller) -> Recording:
-        """Log outcomes. May be called while another thread ranks. See `Outcomes.record`."""
+        """Log outcomes, on a thread of its own beside the one that ranks. See `Outcomes.record`."""
         return self._outcomes.record(request, caller)
 
     async def acknowledge(self, recording: Recording) -> OutcomesResponse:
@@ -173,15 +173,15 @@ class Engine:
         return RecommendersResponse(recommenders=found)
 
     def ids(self, request: IdsRequest, caller: Caller) -> IdsResponse:
-        """Ids that begin so.
+        """Ids that begin so. May be called where `record` may.
 
         Raises:
             Problem: the caller must change the request.
         """
         recommender = find(self._recommenders, request.recommender)
-        workspace = workspace_id(self._vault, caller.workspace(request.workspace))
+        workspace = workspace_id(self._outcome_vault, caller.workspace(request.workspace))
         kind = recommender.query_kind if request.kind == "query" else recommender.candidate_kind
-        return IdsResponse(ids=self._vault.beginning_with(workspace, kind, request.prefix, MAX_IDS))
+        return IdsResponse(ids=self._outcome_vault.beginning_with(workspace, kind, request.prefix, MAX_IDS))
 
     def _warm_up(self, recent: RecentImpressions) -> None:
         self._names.refresh()

@@ -74,7 +74,9 @@ class Pipeline:
             Stage("exclude", exclude),
             Stage("hydrate", partial(hydrate, store)),
         )
-        self._rank = (Stage("filter", filter_by), Stage("score", partial(score, faults)), *adjust)
+        by_model = Stage("score", partial(score, faults))
+        self._rank = (Stage("filter", filter_by), by_model, *adjust)
+        self._rank_again = (by_model, *adjust)
         self._remember = (
             Stage("recall", self._rows.recall),
             Stage("exclude", exclude),
@@ -97,8 +99,7 @@ class Pipeline:
             *by_order,
         )
         self._log = (Stage("explore", explore), Stage("log", partial(impressions.log, log, recent)))
-        self._compare = partial(impressions.log_shadow, log)
-        self._adjust = adjust
+        self._log_shadow = partial(impressions.log_shadow, log)
 
     def run(self, draft: Draft, watch: Watch = unwatched) -> Draft:
         """The finished draft: its candidates are the items to show. Never raises for what is down behind.
@@ -121,8 +122,8 @@ class Pipeline:
         for variant, scorer in shown.shadows:
             with self._faults.watch(f"the shadow {variant} of {shown.recommender.name}"):
                 asked = shown.pool.but(timings={}, lower=()).ranked_by(scorer)
-                ranked = _through((self._rank[1], *self._adjust), asked, unwatched)
-                self._compare(ranked.but(request_id=shown.request_id), variant)
+                ranked = _through(self._rank_again, asked, unwatched)
+                self._log_shadow(ranked.but(request_id=shown.request_id), variant)
 
     def _ranked(self, draft: Draft, watch: Watch) -> Draft:
         part = f"ranking of {draft.recommender.name}"

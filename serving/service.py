@@ -1,20 +1,21 @@
 """The BentoML service: ``bentoml serve serving.service:Recommend``."""
 
 import os
+import sys
 
 # Before BentoML and Feast are imported: neither may send usage data anywhere.
 os.environ |= {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1", "FEAST_USAGE": "False"}
 
 import bentoml
-from bentoml._internal.utils.analytics import usage_stats
 
 from feature_repo.errors import RecommendError
 from feature_repo.home import keys_path
 from serving.api import Api
 from serving.page import page
 
-# `bentoml serve` has asked, and remembered the answer, before it imports this module.
-usage_stats.do_not_track.cache_clear()
+# `bentoml serve` has asked, and remembered the answer, before it imports this module; a worker has not.
+if (asked := sys.modules.get("bentoml._internal.utils.analytics.usage_stats")) is not None:
+    asked.do_not_track.cache_clear()
 
 ACCESS_LOG, WORKERS = "RECOMMEND_ACCESS_LOG", "RECOMMEND_WORKERS"
 
@@ -60,5 +61,6 @@ class Recommend:
     @bentoml.on_shutdown
     def close(self) -> None:
         """Write out the log."""
+        api.close()
         self._keys.close()
         self._engine.close()

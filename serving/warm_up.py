@@ -21,7 +21,7 @@ from serving.recent import RecentImpressions
 
 REMEMBERED = 100_000
 """Impressions of the log that are looked at."""
-REPLAYED = 50
+REPLAYED = 20
 """Requests of the log that are asked once more, for each recommender."""
 _ROWS = 100
 

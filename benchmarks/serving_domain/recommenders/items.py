@@ -11,6 +11,7 @@ from benchmarks.serving_domain.views.features import (
     popular_items,
     user_view,
 )
+from feature_repo.discount import Discount
 from feature_repo.exploration import EpsilonSwap
 from feature_repo.recommender import CandidateSource, Outcome, Recommender
 
@@ -26,5 +27,7 @@ items_500 = Recommender(
     heuristic={"item_view__f0": 1.0},
     outcome=Outcome(name="take", window=timedelta(days=1), once=False, sql="SELECT 1"),
     exploration=EpsilonSwap(epsilon=0.1),
+    discount=Discount(),
+    deadline=timedelta(seconds=2),
 )
 items_100 = replace(items_500, name="items_100", sources=(CandidateSource("everything", quota=100),))
