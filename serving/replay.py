@@ -31,7 +31,8 @@ from training.labels import acts_sql
 
 SHOWN = 10
 """Items asked for in each request."""
-
+PATIENCE_MS = 10_000
+"""Nobody waits for an answer: what is compared is the best one."""
 
 BEFORE_THE_ACT = timedelta(seconds=1)
 """A visit comes so long before the first act of its day: an outcome must be later than its impression."""
@@ -263,6 +264,7 @@ def _ask(
         limit=SHOWN,
         exclude=[s for s in seen if s is not None],
         as_of=visit.at.isoformat(),
+        deadline_ms=PATIENCE_MS,
     )
     ids = vault.lookup(workspace_id, recommender.candidate_kind, [i.id for i in answer.items]).tolist()
     clicked = [

@@ -43,8 +43,8 @@ class Server:
         return self.output.read_text()
 
     def recommend(self, user: str = "U1", **more: Any) -> Row:
-        """The answer of a request that must succeed."""
-        body = {"recommender": "channel_browser", "query": {"user_id": user}} | more
+        """The answer of a request that must succeed, and may take its time."""
+        body = {"recommender": "channel_browser", "query": {"user_id": user}, "deadline_ms": 10_000} | more
         answer = self.http.post("/v1/recommend", json=body)
         assert answer.status_code == 200, answer.text
         found: Row = answer.json()

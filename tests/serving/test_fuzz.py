@@ -128,7 +128,7 @@ def test_a_few_made_up_requests(
 def test_many_made_up_requests(
     route: Route, schema: BaseSchema, server: Server, session: requests.Session
 ) -> None:
-    fuzz(operation(schema, route), 200, server, session)
+    fuzz(operation(schema, route), 60, server, session)
 
 
 def operation(schema: BaseSchema, route: Route) -> APIOperation:

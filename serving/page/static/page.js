@@ -4,6 +4,7 @@
 const API = new URL("v1/", document.baseURI);
 const KEY = "recommend-key";
 const TYPING_MS = 120;
+const PATIENCE_MS = 5000; // a person has more of it than a program, and wants to see the best answer
 const FIELDS = ["recommender", "variant", "query", "limit", "workspace", "candidate"];
 
 const at = (id) => document.getElementById(id);
@@ -127,6 +128,7 @@ function wish() {
     limit: at("limit").valueAsNumber,
     ...(at("variant").value && { variant: at("variant").value }),
     ...(at("workspace").value && { workspace: at("workspace").value }),
+    deadline_ms: PATIENCE_MS,
     dry_run: true,
     explain: true,
   };
