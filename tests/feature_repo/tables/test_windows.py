@@ -18,6 +18,8 @@ from feature_repo.tables import Inputs, shared
 from feature_repo.windows import Snapshots, best, days_since, spread, stack, top, total
 from tests.hand_made import write_channels, write_events, write_people
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2025, 6, 2)
 MIDNIGHT = midnight(DAY)
 LONG_AGO = MIDNIGHT - timedelta(days=200)
