@@ -28,12 +28,12 @@ from serving.contract import (
 from serving.deadline import NEVER, Claim, Deadline
 from serving.openapi import document
 from serving.problems import FieldError, Problem, pointer
-from serving.turn import Turn
 
 if TYPE_CHECKING:
     from serving.authentication import Caller, Gate
     from serving.engine import Engine
     from serving.keys import Scope as KeyScope
+    from serving.turn import Threads
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30.0
@@ -55,11 +55,12 @@ class Api:
     """Set when the service starts, before the first request."""
     gate: "Gate"
     """Likewise."""
+    threads: "Threads"
+    """Likewise."""
 
     def __init__(self) -> None:
         """Lay out the routes."""
         self._openapi = document(version("recommend"))
-        self._ranking, self._recording = Turn("ranking"), Turn("recording")
         self._app = Starlette(
             routes=[
                 Route("/recommend", self._for("recommend", self._recommend), methods=["POST"]),
@@ -84,11 +85,6 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
         await self._app(scope, receive, send)
-
-    def close(self) -> None:
-        """Let the threads come to their end."""
-        self._ranking.close()
-        self._recording.close()
 
     def _for(
         self, scope: "KeyScope", answer: Callable[[Request, "Caller"], Awaitable[Response]]
@@ -127,21 +123,23 @@ class Api:
     ) -> RecommendResponse:
         claim = Claim()
         answer = await _guarded(
-            self._ranking.within(
+            self.threads.ranking.within(
                 deadline,
                 claim,
                 lambda: self.engine.recommend(wanted, caller, deadline, claim),
                 lambda: self.engine.rescue(wanted, caller, deadline),
             )
         )
-        self._ranking.follow(answer.afterwards)
+        self.threads.ranking.follow(answer.afterwards)
+        if answer.beside is not None:
+            self.threads.shadowing.follow(answer.beside)
         return answer.response
 
     async def _explain(self, request: Request, caller: "Caller") -> Response:
         asked = parse(ExplainRequest, await _body(request))
         claim = Claim()
         explanation = await _guarded(
-            self._ranking.within(
+            self.threads.ranking.within(
                 Deadline.within(PATIENCE),
                 claim,
                 lambda: self.engine.explain(asked, caller, claim),
@@ -152,7 +150,7 @@ class Api:
 
     async def _outcomes(self, request: Request, caller: "Caller") -> Response:
         events = parse(OutcomesRequest, await _body(request))
-        recording = await _guarded(self._recording.run(lambda: self.engine.record(events, caller)))
+        recording = await _guarded(self.threads.recording.run(lambda: self.engine.record(events, caller)))
         return _json(await self.engine.acknowledge(recording))
 
     async def _recommenders(self, request: Request, caller: "Caller") -> Response:
@@ -160,7 +158,7 @@ class Api:
 
     async def _ids(self, request: Request, caller: "Caller") -> Response:
         asked = parse_query(IdsRequest, request)
-        return _json(await _guarded(self._recording.run(lambda: self.engine.ids(asked, caller))))
+        return _json(await _guarded(self.threads.recording.run(lambda: self.engine.ids(asked, caller))))
 
     async def _health(self, request: Request, caller: "Caller") -> Response:
         return _json(self.engine.health())

@@ -56,10 +56,12 @@ class Answer:
     Args:
         response: What goes over HTTP.
         afterwards: Work for the ranking thread that nobody waits for.
+        beside: Work for another thread; none where there is none.
     """
 
     response: RecommendResponse
     afterwards: Callable[[], None] = lambda: None
+    beside: Callable[[], None] | None = None
 
 
 class Engine:
@@ -115,7 +117,11 @@ class Engine:
             if not claim.take():
                 raise TooLate from None
             return self._from_memory(request, caller, deadline, "identities-failed")
-        return Answer(self._counted(response(draft, request.explain)), partial(self._afterwards, draft))
+        return Answer(
+            self._counted(response(draft, request.explain)),
+            partial(self._afterwards, draft),
+            partial(self._pipeline.shadow, draft) if draft.pool is not None else None,
+        )
 
     def rescue(self, request: RecommendRequest, caller: Caller, deadline: Deadline) -> Answer:
         """The answer to a request whose deadline draws near, from memory. The claim has been taken.
@@ -198,7 +204,6 @@ class Engine:
     def _afterwards(self, shown: Draft) -> None:
         observe(shown)
         self._popular.refresh(shown.recommender, shown.workspace_id, default_as_of())
-        self._pipeline.shadow(shown)
 
     def _admitted(self, request: RecommendRequest, caller: Caller, deadline: Deadline, claim: Claim) -> Draft:
         begun = time.perf_counter()

@@ -23,6 +23,9 @@ FEATURE_ROWS = Counter(
 RESCUED = Counter(
     "recommend_rescued_total", "Requests that were answered from memory, as their deadline drew near"
 )
+SKIPPED = Counter(
+    "recommend_skipped_total", "Work after an answer that was left out, as too much of it waited", ["thread"]
+)
 LOG_ROWS = Counter(
     "recommend_log_rows_total",
     "Rows offered to the event log: written, of these late (after the answer), or dropped as the disk did not take "

@@ -50,7 +50,8 @@ def unwatched(stage: str, before: Draft, after: Draft) -> None:
 
 
 class Pipeline:
-    """The stages with what they read and write. `run` is not for two threads at a time; `rescue` is for any."""
+    """The stages with what they read and write. `run` is not for two threads at a time; `rescue` and `shadow`, which read
+    no store, are for any."""
 
     def __init__(
         self,

@@ -52,15 +52,17 @@ class Recommend:
         from serving.authentication import Gate
         from serving.engine import Engine
         from serving.key_ring import KeyRing
+        from serving.turn import Threads
 
         self._keys = KeyRing(keys_path())
         api.gate = Gate(self._keys)
+        self._threads = api.threads = Threads()
         self._engine = api.engine = Engine()
         self._keys.start()
 
     @bentoml.on_shutdown
     def close(self) -> None:
         """Write out the log."""
-        api.close()
+        self._threads.close()
         self._keys.close()
         self._engine.close()

@@ -13,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from serving.deadline import Claim, Deadline
-from serving.metrics import RESCUED
+from serving.metrics import RESCUED, SKIPPED
 
 Result = TypeVar("Result")
+
+MOST_FOLLOWING, FOLLOWING_SECONDS = 64, 0.2
+"""How much work may wait that nobody waits for, and how long one of it may hold up a request."""
 
 logger = logging.getLogger("bentoml.recommend")
 
@@ -25,8 +28,9 @@ class Turn:
 
     def __init__(self, name: str) -> None:
         """``name`` is the thread's."""
-        self._thread = ThreadPoolExecutor(1, name)
+        self._name, self._thread = name, ThreadPoolExecutor(1, name)
         self._due = float("inf")
+        self._following = 0
 
     @property
     def is_overdue(self) -> bool:
@@ -58,12 +62,23 @@ class Turn:
         return rescue()
 
     def follow(self, work: Callable[[], None]) -> None:
-        """Have work done after what is in the line now, with nobody waiting for it."""
-        asyncio.get_running_loop().run_in_executor(self._thread, work).add_done_callback(_reported)
+        """Have work done after what is in the line now, with nobody waiting for it; where too much of it waits already, it
+        is skipped, and counted."""
+        if self._following >= MOST_FOLLOWING:
+            SKIPPED.labels(self._name).inc()
+            return
+        self._following += 1
+        due = self._timed(work, Deadline.within(FOLLOWING_SECONDS))
+        asyncio.get_running_loop().run_in_executor(self._thread, due).add_done_callback(self._followed)
 
     def close(self) -> None:
         """Let what runs come to its end, and nothing begin."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _followed(self, future: "asyncio.Future[None]") -> None:
+        self._following -= 1
+        if not future.cancelled() and (error := future.exception()) is not None:
+            logger.error("work after an answer failed: %s", type(error).__name__)
 
     async def _in_time(self, future: "asyncio.Future[Result]", deadline: Deadline) -> bool:
         """Whether it is done before its deadline draws near, and before the thread is overdue with what is ahead of it:
@@ -84,12 +99,20 @@ class Turn:
         return timed
 
 
-def _reported(future: "asyncio.Future[None]") -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
-        logger.error("work after an answer failed: %s", type(error).__name__)
-
-
 def _ignored(future: "asyncio.Future[Result]") -> None:
     """Nobody waits for it any more: what it raised is nobody's."""
     if not future.cancelled():
         future.exception()
+
+
+class Threads:
+    """The threads of a worker. Belongs to the event loop."""
+
+    def __init__(self) -> None:
+        """Nothing runs yet."""
+        self.ranking, self.recording, self.shadowing = map(Turn, ("ranking", "recording", "shadowing"))
+
+    def close(self) -> None:
+        """Let what runs come to its end, and nothing begin."""
+        for turn in (self.ranking, self.recording, self.shadowing):
+            turn.close()

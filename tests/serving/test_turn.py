@@ -10,7 +10,7 @@ import pytest
 
 from serving.deadline import NEVER, Claim, Deadline
 from serving.impressions import TooLate
-from serving.turn import Turn
+from serving.turn import MOST_FOLLOWING, Turn
 
 
 def run(scenario: Callable[[Turn], Coroutine[Any, Any, None]]) -> None:
@@ -115,3 +115,21 @@ def test_patience_leaves_time_for_another_answer() -> None:
         assert seconds / 2 - 0.01 <= patience < seconds
     assert Deadline.within(-1).patience == 0
     assert NEVER.patience == float("inf")
+
+
+def test_work_after_an_answer_is_bounded_and_its_errors_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    released, ran = threading.Event(), []
+
+    async def scenario(turn: Turn) -> None:
+        turn.follow(lambda: released.wait(10) and None)
+        for n in range(2 * MOST_FOLLOWING):
+            turn.follow(lambda n=n: ran.append(n))  # type: ignore[misc]
+        released.set()
+        await turn.run(lambda: None)
+        turn.follow(lambda: ran.append(1 // 0))
+        await turn.run(lambda: None)
+        await asyncio.sleep(0)
+
+    run(scenario)
+    assert ran == list(range(MOST_FOLLOWING - 1)), "the first of them, in their order"
+    assert "work after an answer failed: ZeroDivisionError" in caplog.text
