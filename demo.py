@@ -234,7 +234,7 @@ def _summary(home: Path, plan: Plan, exchange: tuple[dict, dict], clock: Clock) 
     console.print(times)
     console.print(f"open      {home / 'reports' / 'index.html'}", soft_wrap=True, highlight=False)
     console.print(
-        f"go on     export RECOMMEND_HOME={home}; .venv/bin/recommend serve --as-of {plan.until}",
+        f"go on     export RECOMMEND_HOME={home}; .venv/bin/recommend serve --as-of {plan.until}, then open http://127.0.0.1:3000/",
         soft_wrap=True,
         highlight=False,
     )

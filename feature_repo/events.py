@@ -124,7 +124,7 @@ IMPRESSIONS = EventTable(
         Column(
             "request",
             pa.string(),
-            "what else shaped the answer, as JSON: filter, boost, diversity, caps, ids offered, excluded and shown on "
+            "what else shaped the answer, as JSON: limit, filter, boost, diversity, caps, ids offered, excluded and shown on "
             "pages before, warnings",
             optional=True,
         ),

@@ -101,12 +101,12 @@ def _items(draft: Draft) -> dict[str, object]:
     }
 
 
-def _request(draft: Draft) -> str | None:
-    """What else shaped the answer, as JSON with our ids; none where the request asked for nothing special."""
+def _request(draft: Draft) -> str:
+    """What else shaped the answer, as JSON with our ids; of what the request did not ask there is nothing."""
     asked = document(draft.wish) | {
+        "limit": draft.limit,
         "excluded": sorted(draft.excluded),
         "shown": list(draft.shown),
         "warnings": list(draft.warnings),
     }
-    special = {name: value for name, value in asked.items() if value}
-    return _json(special) if special else None
+    return _json({name: value for name, value in asked.items() if value})
