@@ -234,10 +234,11 @@ def _summary(home: Path, plan: Plan, exchange: tuple[dict, dict], clock: Clock) 
     console.print(times)
     console.print(f"open      {home / 'reports' / 'index.html'}", soft_wrap=True, highlight=False)
     console.print(
-        f"go on     export RECOMMEND_HOME={home}; .venv/bin/recommend serve --as-of {plan.until}, then open http://127.0.0.1:3000/",
+        f"go on     export RECOMMEND_HOME={home}; .venv/bin/recommend serve --as-of {plan.until}",
         soft_wrap=True,
         highlight=False,
     )
+    console.print("          then open http://127.0.0.1:3000/ and ask for somebody", highlight=False)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ entity_key_serialization_version: 3
 
 
 @pytest.mark.slow
-def test_a_store_that_is_gone_degrades_to_the_last_popular_list_and_heals(tmp_path: Path) -> None:
+def test_a_store_that_is_gone_leaves_the_last_rows_or_else_the_popular_list_and_heals(tmp_path: Path) -> None:
     store = RedisServer(free_port())
     store.start()
     client = redis.Redis(port=store.port)
@@ -42,21 +42,34 @@ def test_a_store_that_is_gone_degrades_to_the_last_popular_list_and_heals(tmp_pa
     build = [sys.executable, str(Path(__file__).with_name("small_home.py"))]
     subprocess.run(build, cwd=PROJECT, env=environment(home, settings), check=True)
     server = launch(home, settings).wait_until_ready()
+    own = {"ids": ["C3", "C9"], "mode": "instead"}
     try:
-        healthy = server.recommend(limit=3)
+        healthy = server.recommend("U1", limit=3)
+        chosen = server.recommend("U1", limit=3, candidates=own)
         rows = {key: client.get(key) for key in client.scan_iter()}
         store.stop()
-        broken = [server.recommend(limit=3) for _ in range(5)]
+        served_before = [server.recommend("U1", limit=3) for _ in range(5)]
+        never_served = server.recommend("U2", limit=3)
+        chosen_again = server.recommend("U1", limit=3, candidates=own)
         store.start()
         client.mset(rows)
-        healed = server.recommend(limit=3)
+        healed = server.recommend("U1", limit=3)
     finally:
         server.terminate()
         store.stop()
 
     assert (healthy["rung"], healthy["degraded"]) == ("heuristic", False)
-    assert all(b["degraded"] and b["rung"] == "popularity" for b in broken)
-    assert [item["id"] for item in broken[0]["items"]] == ["C250", "C249", "C248"]
+    for answer in served_before:
+        assert (answer["rung"], answer["degraded"]) == ("heuristic", True)
+        assert answer["warnings"] == ["store-failed", "cached-rows"]
+        assert answer["items"] == healthy["items"], (
+            "candidates of the caller's own have not taken their place"
+        )
+    assert (never_served["rung"], never_served["degraded"]) == ("popularity", True)
+    assert never_served["warnings"] == ["store-failed"]
+    assert [item["id"] for item in never_served["items"]] == ["C250", "C249", "C248"]
+    assert chosen_again["degraded"]
+    assert {item["id"] for item in chosen_again["items"]} <= {item["id"] for item in chosen["items"]}
     assert (healed["items"], healed["degraded"]) == (healthy["items"], False)
     assert server.said().count("ranking of channel_browser failed") == 1
     assert server.said().count("ranking of channel_browser works again") == 1
