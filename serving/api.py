@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
@@ -97,8 +98,9 @@ class Api:
         return route
 
     async def _recommend(self, request: Request, caller: "Caller") -> Response:
-        wanted = parse(RecommendRequest, await _body(request))
-        deadline = self.engine.deadline(wanted)
+        body, received = await _body(request), time.monotonic()
+        wanted = parse(RecommendRequest, body)
+        deadline = self.engine.deadline(wanted, received)
         answer = _json(await self._answer(wanted, caller, deadline))
         await self.engine.logged(deadline)
         return answer

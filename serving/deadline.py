@@ -20,9 +20,9 @@ class Deadline:
     at: float
 
     @classmethod
-    def within(cls, seconds: float) -> Self:
-        """So many seconds from now."""
-        return cls(time.monotonic() + seconds)
+    def within(cls, seconds: float, since: float | None = None) -> Self:
+        """So many seconds from now, or from an earlier instant by ``time.monotonic``."""
+        return cls((time.monotonic() if since is None else since) + seconds)
 
     @property
     def remaining(self) -> float:

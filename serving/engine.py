@@ -95,12 +95,12 @@ class Engine:
         self._vault.close()
         self._outcome_vault.close()
 
-    def deadline(self, request: RecommendRequest) -> Deadline:
-        """Until when an answer is due that is asked for now."""
+    def deadline(self, request: RecommendRequest, since: float | None = None) -> Deadline:
+        """Until when an answer is due that is asked for now, or was at an instant by ``time.monotonic``."""
         if request.deadline_ms is not None:
-            return Deadline.within(request.deadline_ms / 1000)
+            return Deadline.within(request.deadline_ms / 1000, since)
         recommender = self._recommenders.get(request.recommender)
-        return NEVER if recommender is None else Deadline.within(recommender.deadline.total_seconds())
+        return NEVER if recommender is None else Deadline.within(recommender.deadline.total_seconds(), since)
 
     def recommend(
         self, request: RecommendRequest, caller: Caller, deadline: Deadline, claim: Claim
@@ -159,7 +159,7 @@ class Engine:
     async def logged(self, deadline: Deadline) -> None:
         """Wait, within the log's budget and the deadline, until the answers so far are in the log. See
         `EventLog.settled`."""
-        await self._log.settled(deadline.remaining)
+        await self._log.settled(deadline.patience)
 
     def record(self, request: OutcomesRequest, caller: Caller) -> Recording:
         """Log outcomes, on a thread of its own beside the one that ranks. See `Outcomes.record`."""

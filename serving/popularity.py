@@ -68,11 +68,12 @@ class PopularLists:
 def popularity(listing: Listing, draft: Draft) -> Draft:
     """Stage *popularity*: the popular list as candidates, before the caller's own; or those alone, in its order."""
     ids, fresh = listing(draft.recommender, draft.workspace_id, draft.instant)
+    if not (fresh or draft.degraded):
+        draft = draft.degrade("store-failed")
     if draft.wish.instead:
         ids = ids[np.isin(ids, draft.wish.offered)]
     return draft.but(
         rung=POPULARITY,
-        degraded=draft.degraded or not fresh,
         candidates=from_lists(draft, [draft.recommender.popular_column], [ids]),
     )
 

@@ -27,7 +27,7 @@ def hydrate_if_asked(store: OnlineFeatures, draft: Draft) -> Draft:
     try:
         return hydrate(store, draft)
     except Exception:  # reported where ranking failed, or will be there
-        return unread(draft.but(degraded=True))
+        return unread(draft.degrade("store-failed"))
 
 
 def unread(draft: Draft) -> Draft:

@@ -50,7 +50,9 @@ class RedisBackend:
             return []
         with self._reaching():
             values: Any = self._client.mget(keys)
-            return list(values)
+        if not isinstance(values, list) or len(values) != len(keys):
+            raise StoreUnavailable(f"Redis at {self._name} answers what is no list of values: is it a Redis?")
+        return values
 
     def put(self, key: bytes, value: bytes) -> None:
         """See `Backend`."""
