@@ -5,6 +5,7 @@ What came is kept as it came and read afterwards, so that the callers themselves
 
 import http.client
 import json
+import os
 import shutil
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from feature_repo.home import PROJECT
 from serving.contract import RecommendResponse
 from tests.serving.live_server import Server, eventually, launch
 
@@ -192,6 +194,13 @@ def service_on(
     finally:
         if running.process.poll() is None:
             running.terminate()
+
+
+def sitecustomized(folder: Path, module: str) -> dict[str, str]:
+    """The environment of a service whose Python runs a module of this package as it starts, before all else."""
+    (folder / "path").mkdir()
+    shutil.copy(Path(__file__).with_name(f"{module}.py"), folder / "path" / "sitecustomize.py")
+    return {"PYTHONPATH": f"{folder / 'path'}{os.pathsep}{PROJECT}"}
 
 
 def copy_of(server: Server, home: Path) -> Path:

@@ -1,8 +1,6 @@
 """The wall clock jumps, or the log's disk is full, in the middle of load: answers go on."""
 
 import contextlib
-import os
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -13,9 +11,8 @@ from typing import Any
 import pytest
 
 from feature_repo.events import IMPRESSIONS, OUTCOMES
-from feature_repo.home import PROJECT
 from tests.serving.live_server import Server, eventually, number
-from tests.serving.load import Load, copy_of, is_full, promised, service_on
+from tests.serving.load import Load, copy_of, is_full, promised, service_on, sitecustomized
 from tests.serving.log_rows import parquet, times
 
 pytestmark = pytest.mark.slow
@@ -28,11 +25,8 @@ DISK = "8m"
 @pytest.fixture
 def clock(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """A file that says how many seconds a service's wall clock is ahead, and the environment in which it does."""
-    folder, ahead = tmp_path / "path", tmp_path / "ahead"
-    folder.mkdir()
-    shutil.copy(Path(__file__).with_name("shifted_clock.py"), folder / "sitecustomize.py")
-    path = f"{folder}{os.pathsep}{PROJECT}"
-    return ahead, {"PYTHONPATH": path, "SHIFTED_CLOCK": str(ahead), "RECOMMEND_AS_OF": ""}
+    ahead, shifted = tmp_path / "ahead", sitecustomized(tmp_path, "shifted_clock")
+    return ahead, shifted | {"SHIFTED_CLOCK": str(ahead), "RECOMMEND_AS_OF": ""}
 
 
 def jump(ahead: Path, to: datetime) -> None:

@@ -21,7 +21,7 @@ from serving.pace import Pace
 from serving.ranking import score
 from serving.scorer import Scorer, declared_heuristic
 from tests.serving.live_server import Server, eventually, name_champion, number
-from tests.serving.load import Load, Seen, copy_of, is_full, promised, service_on
+from tests.serving.load import DEADLINE_MS, Load, Seen, copy_of, is_full, promised, service_on, sitecustomized
 from tests.serving.log_rows import parquet
 from tests.state_folder import state_folder
 from training import bundle
@@ -32,7 +32,6 @@ from training.rankers.logistic import LogisticRanker
 from training.rankers.xgboost import XgboostRanker
 
 NAME = "channel_browser"
-TREES, COPIES = 20, 2_500
 
 
 @pytest.fixture
@@ -59,25 +58,14 @@ def linear(folder: Path) -> LogisticRanker:
     return LogisticRanker.load(folder)
 
 
-def slow() -> XgboostRanker:
-    """A few trees, thousands of times over."""
+def few_trees() -> XgboostRanker:
+    """Trees of any values."""
     names, draws = list(recommender(NAME).feature_names), np.random.default_rng(6)
     rows = xgboost.DMatrix(
         draws.normal(size=(200, len(names))), draws.integers(0, 2, 200), feature_names=names
     )
-    few = xgboost.train({"max_depth": 4, "max_bin": 8, "nthread": 1}, rows, TREES)
-    document = json.loads(few.save_raw("json"))
-    model = document["learner"]["gradient_booster"]["model"]
-    texts = [json.dumps(tree | {"id": "ID"}) for tree in model["trees"]]
-    many = (texts[n % TREES].replace('"ID"', str(n)) for n in range(TREES * COPIES))
-    model["tree_info"] = [0] * TREES * COPIES
-    model["iteration_indptr"] = list(range(TREES * COPIES + 1))
-    model["gbtree_model_param"]["num_trees"] = str(TREES * COPIES)
-    model["trees"] = "TREES"
-    text = json.dumps(document).replace('"TREES"', f"[{','.join(many)}]")
     ranker = XgboostRanker()
-    ranker._booster = xgboost.Booster()
-    ranker._booster.load_model(bytearray(text, "ascii"))
+    ranker._booster = xgboost.train({"max_depth": 4, "nthread": 1}, rows, 20)
     return ranker
 
 
@@ -142,8 +130,9 @@ def ranking(seen: Seen) -> tuple[tuple[str, float], ...]:
 def test_a_model_that_takes_longer_than_there_is_time_gives_way_to_the_linear_one(
     home: Path, tmp_path: Path
 ) -> None:
-    stored, endless = store(linear(tmp_path)), store(slow())
-    with service_on(home) as running:
+    stored, endless = store(linear(tmp_path)), store(few_trees())
+    slow = sitecustomized(tmp_path, "slow_ranker") | {"SLOW_RANKER": str(3 * DEADLINE_MS / 1000)}
+    with service_on(home, more=slow) as running:
         load = Load(running)
         with load.running():
             load.lasting(1.0)
