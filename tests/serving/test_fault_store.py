@@ -16,12 +16,14 @@ import redis
 from feature_repo.home import PROJECT
 from tests.redis_server import RedisServer, free_port
 from tests.serving.live_server import Server, environment
-from tests.serving.load import ASKERS, Load, Seen, is_full, promised, service_on
+from tests.serving.load import ASKERS, Load, Seen, is_full, of_askers, promised, service_on
 from tests.serving.test_degradation import ON_REDIS
 from tests.tcp_proxy import Spoil, TcpProxy, always, cut, garbage, late_by
 
 pytestmark = pytest.mark.slow
 
+SHORT_MS = 250
+"""Less than four callers' turns of two reads of 50 ms."""
 BEFORE, BROKEN, HEAL = 1.0, 4.0, 15.0
 """Seconds of load before the fault and with it, and until full service must be back."""
 CACHED = ("heuristic", True, frozenset({"store-failed", "cached-rows"}))
@@ -118,7 +120,7 @@ def test_a_store_that_hangs_is_waited_for_until_the_deadline_and_then_not_at_all
 
 
 def test_a_store_that_is_slow_gives_way_to_memory_where_there_is_no_time(running: Parts) -> None:
-    load = Load(running.server)
+    load = Load(running.server, wanted=lambda n: of_askers(n) | {"deadline_ms": SHORT_MS})
     with load.running():
         with running.proxy.spoiling(late_by(0.05)):
             broken = load.lasting(BROKEN + 4.0)
