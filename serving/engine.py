@@ -36,7 +36,7 @@ from serving.impressions import TooLate
 from serving.metrics import REQUESTS
 from serving.names import Identities, Names
 from serving.outcomes import Outcomes, Recording
-from serving.pipeline import Pipeline, observe
+from serving.pipeline import Pipeline
 from serving.popularity import PopularLists
 from serving.problems import Problem
 from serving.recent import RecentImpressions
@@ -202,7 +202,7 @@ class Engine:
         warm_up.freeze()
 
     def _afterwards(self, shown: Draft) -> None:
-        observe(shown)
+        self._pipeline.conclude(shown)
         self._popular.refresh(shown.recommender, shown.workspace_id, default_as_of())
 
     def _admitted(self, request: RecommendRequest, caller: Caller, deadline: Deadline, claim: Claim) -> Draft:
@@ -232,7 +232,7 @@ class Engine:
     def _from_memory(self, request: RecommendRequest, caller: Caller, deadline: Deadline, why: str) -> Answer:
         admitted = self._admit(self._names.memory, request, caller, deadline, Claim())
         draft = self._pipeline.rescue(admitted.degrade(why))
-        observe(draft)
+        self._pipeline.conclude(draft)
         return Answer(self._counted(response(draft, request.explain)))
 
     def _explanation(

@@ -32,23 +32,25 @@ def name(names: Identities, draft: Draft) -> Draft:
     return draft.take(positions).but(names=tuple(raw for _, raw in named))
 
 
-def log(event_log: EventLog, recent: RecentImpressions, draft: Draft) -> Draft:
-    """Offer the shown items to the log, and remember them; whether they can be written is the log's to report.
+def log(event_log: EventLog, draft: Draft) -> Draft:
+    """Offer the shown items to the log; whether they can be written is the log's to report.
 
     Raises:
         TooLate: nothing is logged.
     """
     if not draft.claim.take():
         raise TooLate
-    if not draft.names or draft.wish.dry_run:
-        return draft
-    event_log.append(IMPRESSIONS, impressions(draft))
-    if draft.recommender.discount is not None:
-        recent.add(
-            *(draft.recommender.name, draft.query_id, draft.instant, draft.candidates.ids.tolist()),
-            half_life=draft.recommender.discount.half_life,
-        )
+    if draft.names and not draft.wish.dry_run:
+        event_log.append(IMPRESSIONS, impressions(draft))
     return draft
+
+
+def remember(recent: RecentImpressions, shown: Draft) -> None:
+    """Know of a finished draft's items that they were shown."""
+    declared = shown.recommender.discount
+    if declared is not None and shown.names and not shown.wish.dry_run:
+        ids = shown.candidates.ids.tolist()
+        recent.add(shown.recommender.name, shown.query_id, shown.instant, ids, declared.half_life)
 
 
 def log_shadow(event_log: EventLog, draft: Draft, variant: str) -> None:

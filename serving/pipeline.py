@@ -50,8 +50,8 @@ def unwatched(stage: str, before: Draft, after: Draft) -> None:
 
 
 class Pipeline:
-    """The stages with what they read and write. `run` is not for two threads at a time; `rescue` and `shadow`, which read
-    no store, are for any."""
+    """The stages with what they read and write. `run` is not for two threads at a time; `rescue`, `conclude`
+    and `shadow`, which read no store, are for any."""
 
     def __init__(
         self,
@@ -99,7 +99,8 @@ class Pipeline:
             Stage("hydrate", unread),
             *by_order,
         )
-        self._log = (Stage("explore", explore), Stage("log", partial(impressions.log, log, recent)))
+        self._log = (Stage("explore", explore), Stage("log", partial(impressions.log, log)))
+        self._recent = recent
         self._log_shadow = partial(impressions.log_shadow, log)
 
     def run(self, draft: Draft, watch: Watch = unwatched) -> Draft:
@@ -115,6 +116,13 @@ class Pipeline:
     def rescue(self, draft: Draft, watch: Watch = unwatched) -> Draft:
         """The finished draft of what is in memory: waits for nothing and nobody. The claim is the caller's."""
         return self._shown(self._remembered(draft, watch), self._names.memory, watch)
+
+    def conclude(self, shown: Draft) -> None:
+        """What is left to do for a finished draft, once its answer is given: count what its stages took, and remember what
+        was shown."""
+        for stage, seconds in shown.timings.items():
+            _SECONDS[stage].observe(seconds)
+        impressions.remember(self._recent, shown)
 
     def shadow(self, shown: Draft) -> None:
         """Log what the experiment's shadows would have shown in place of a finished draft."""
@@ -170,12 +178,6 @@ def _through(stages: Stages, draft: Draft, watch: Watch) -> Draft:
         draft.timings[stage.name] = draft.timings.get(stage.name, 0.0) + time.perf_counter() - begun
         watch(stage.name, before, draft)
     return draft
-
-
-def observe(shown: Draft) -> None:
-    """Count what the stages of a finished draft took: done once its answer is given."""
-    for stage, seconds in shown.timings.items():
-        _SECONDS[stage].observe(seconds)
 
 
 class _Seconds(dict[str, Any]):
