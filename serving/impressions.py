@@ -50,7 +50,8 @@ def remember(recent: RecentImpressions, shown: Draft) -> None:
     declared = shown.recommender.discount
     if declared is not None and shown.names and not shown.wish.dry_run:
         ids = shown.candidates.ids.tolist()
-        recent.add(shown.recommender.name, shown.query_id, shown.instant, ids, declared.half_life)
+        asked = shown.recommender.name, shown.query_id, shown.instant
+        recent.add(*asked, ids, declared.half_life, shown.request_id)
 
 
 def log_shadow(event_log: EventLog, draft: Draft, variant: str) -> None:

@@ -27,11 +27,15 @@ class _Seen:
         at: The instant.
         ids: Candidate ids, int64 ``[seen]``, ascending.
         weights: How many impressions of just now they are worth, ``[seen]``.
+        request_id: The latest answer among them.
+        before: The same without that answer.
     """
 
     at: datetime
     ids: NDArray[np.int64]
     weights: NDArray[np.float64]
+    request_id: int = 0
+    before: "_Seen | None" = None
 
     def faded(self, until: datetime, half_life: timedelta) -> "_Seen":
         """The same at a later instant."""
@@ -55,7 +59,13 @@ class RecentImpressions:
         self._seen: LRUCache[_Key, _Seen] = LRUCache(most_askers)
 
     def add(
-        self, recommender: str, query_id: int, at: datetime, shown: Iterable[int], half_life: timedelta
+        self,
+        recommender: str,
+        query_id: int,
+        at: datetime,
+        shown: Iterable[int],
+        half_life: timedelta,
+        request_id: int = 0,
     ) -> None:
         """Somebody was shown these. Where time has gone back, as in a replay that begins anew, so has memory."""
         fresh = np.unique(np.fromiter(shown, np.int64))
@@ -66,13 +76,18 @@ class RecentImpressions:
             weights = np.zeros(len(ids))
             weights[np.searchsorted(ids, old.ids)] = old.weights
             weights[np.searchsorted(ids, fresh)] += 1
-            self._seen[recommender, query_id] = _Seen(at, ids, weights)
+            self._seen[recommender, query_id] = _Seen(at, ids, weights, request_id, old)
 
     def weights(self, draft: Draft) -> NDArray[np.float64]:
-        """For each candidate of a draft, how many impressions of just now its impressions are worth; ``[candidates]``."""
+        """For each candidate of a draft, how many impressions of just now its impressions are worth; ``[candidates]``.
+
+        Those of the draft's own answer, which a shadow is compared with, do not count.
+        """
         ids, declared = draft.candidates.ids, draft.recommender.discount
         with self._lock:
             seen = self._seen.get((draft.recommender.name, draft.query_id))
+        if seen is not None and seen.request_id == draft.request_id:
+            seen = seen.before
         if seen is None or declared is None or seen.at > draft.instant or not len(seen.ids):
             return np.zeros(len(ids))
         now = seen.faded(draft.instant, declared.half_life)

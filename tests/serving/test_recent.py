@@ -21,11 +21,12 @@ DISCOUNT = Discount(strength=1.0, half_life=6 * HOUR)
 answers = st.lists(st.tuples(st.integers(0, 72), st.sets(st.integers(1, 12), max_size=5)), max_size=12)
 
 
-def draft(query_id: int, at: datetime, ids: list[int]) -> Any:
+def draft(query_id: int, at: datetime, ids: list[int], request_id: int = 1) -> Any:
     """What of a draft is looked at."""
     recommender = SimpleNamespace(name="channel_browser", discount=DISCOUNT)
     candidates = Candidates(np.array(ids, np.int64), np.zeros(len(ids), np.uint64), ())
-    return SimpleNamespace(recommender=recommender, query_id=query_id, instant=at, candidates=candidates)
+    asked = {"recommender": recommender, "query_id": query_id, "instant": at, "request_id": request_id}
+    return SimpleNamespace(candidates=candidates, **asked)
 
 
 @given(answers, st.integers(0, 48))
@@ -51,6 +52,14 @@ def test_where_time_goes_back_memory_begins_anew() -> None:
     assert recent.weights(draft(7, NOON - HOUR, [1])).tolist() == [0]
     recent.add("channel_browser", 7, NOON - HOUR, [2], DISCOUNT.half_life)
     assert recent.weights(draft(7, NOON - HOUR, [1, 2])).tolist() == [0, 1]
+
+
+def test_an_answer_does_not_count_against_its_own_shadow() -> None:
+    recent = RecentImpressions()
+    recent.add("channel_browser", 7, NOON, [1], DISCOUNT.half_life, request_id=21)
+    recent.add("channel_browser", 7, NOON, [1, 2], DISCOUNT.half_life, request_id=22)
+    assert recent.weights(draft(7, NOON, [1, 2], request_id=22)).tolist() == [1, 0]
+    assert recent.weights(draft(7, NOON, [1, 2], request_id=23)).tolist() == [2, 1]
 
 
 def test_the_least_recently_asked_is_forgotten_first() -> None:
