@@ -201,11 +201,8 @@ def parse_query(contract: type[Body], request: Request) -> Body:
     given = request.query_params.multi_items()
     names = [name for name, _ in given]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise problems.bad_fields(
-            422,
-            "invalid-request",
-            "The request does not fit the contract",
-            [FieldError(pointer=pointer((name,)), detail="is given twice: send it once") for name in twice],
+        raise problems.misfit(
+            [FieldError(pointer=pointer((name,)), detail="is given twice: send it once") for name in twice]
         )
     try:
         return contract.model_validate(dict(given))

@@ -64,11 +64,10 @@ class Champions:
 
     def serving(self, name: str, variant: Variant) -> Scorer:
         """What serves a variant of the recommender now; the champion, as a stand-in, where that was not loaded."""
-        match variant.version:
-            case version if version == CHAMPION:
-                return self._scorers[name]
-            case version if version == DECLARED:
-                return self._declared[name]
+        if variant.version == CHAMPION:
+            return self._scorers[name]
+        if variant.version == DECLARED:
+            return self._declared[name]
         arm = self._arms.get((name, variant.version))
         return arm or replace(self._scorers[name], stands_in="variant-unavailable")
 

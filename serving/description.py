@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 
+from feature_repo.context import ContextField
 from feature_repo.experiment import AS_DECLARED, OUTSIDE, Variant
 from feature_repo.recommender import Recommender
 from serving.champions import Champions
@@ -20,7 +21,7 @@ def describe(recommender: Recommender, champions: Champions, instant: datetime) 
         query_key=recommender.query_key,
         candidate_key=recommender.candidate_key,
         outcome=recommender.outcome.name,
-        context=[_context(recommender, n) for n in range(len(recommender.context))],
+        context=[_context(field) for field in recommender.context],
         sources=[source.column for source in recommender.sources],
         model_version=champion.model_version,
         rung=champion.rung,
@@ -38,8 +39,7 @@ def _variant(name: str, variant: Variant, champions: Champions) -> VariantDescri
     )
 
 
-def _context(recommender: Recommender, n: int) -> ContextDescription:
-    field = recommender.context[n]
+def _context(field: ContextField) -> ContextDescription:
     return ContextDescription(
         name=field.name,
         type=field.type,

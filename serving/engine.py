@@ -79,6 +79,7 @@ class Engine:
         self._vault, self._outcome_vault = Vault(vault_path()), Vault(vault_path())
         self._names = Names(self._vault)
         self._champions = Champions(self._recommenders)
+        self._admit = partial(admit, self._recommenders, self._champions)
         self._log = EventLog(log_path(), self._faults)
         store = OnlineFeatures()
         self._popular = PopularLists(store, self._names, self._faults)
@@ -194,7 +195,7 @@ class Engine:
         warm_up.say_what_is_missing(self._names)
         warm_up.read_popular(self._recommenders, self._names, self._popular)
         warm_up.score_nothing(self._recommenders.values(), self._champions)
-        served = warm_up.served_lately(self._log)
+        served = warm_up.served_lately(self._recommenders.values(), self._log)
         warm_up.remember_shown(self._recommenders, served, recent)
         for request in warm_up.requests(self._recommenders, self._names, served):
             with self._faults.watch("the warm-up"):
@@ -218,16 +219,6 @@ class Engine:
         self._faults.working(_VAULT)
         draft.timings["admit"] = time.perf_counter() - begun
         return draft
-
-    def _admit(
-        self,
-        names: Identities,
-        request: RecommendRequest,
-        caller: Caller,
-        deadline: Deadline,
-        claim: Claim,
-    ) -> Draft:
-        return admit(self._recommenders, self._champions, names, request, caller, deadline, claim)
 
     def _from_memory(self, request: RecommendRequest, caller: Caller, deadline: Deadline, why: str) -> Answer:
         admitted = self._admit(self._names.memory, request, caller, deadline, Claim())

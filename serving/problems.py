@@ -82,9 +82,12 @@ def invalid(error: ValidationError) -> Problem:
         return Problem(
             400, "not-json", "The body is not JSON", f"the body: {said}: send one JSON object, in UTF-8"
         )
-    return bad_fields(
-        422, "invalid-request", "The request does not fit the contract", [_field_error(e) for e in found]
-    )
+    return misfit([_field_error(e) for e in found])
+
+
+def misfit(errors: Sequence[FieldError]) -> Problem:
+    """422: fields that do not fit the contract."""
+    return bad_fields(422, "invalid-request", "The request does not fit the contract", errors)
 
 
 def pointer(path: Iterable[str | int]) -> str:

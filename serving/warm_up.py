@@ -19,8 +19,8 @@ from serving.names import Names
 from serving.popularity import PopularLists
 from serving.recent import RecentImpressions
 
-REMEMBERED = 100_000
-"""Impressions of the log that are looked at."""
+REMEMBERED, LOOKED_AT = 100_000, 2_000
+"""Impressions of the log that are read where a discount is declared, and where they only say who asked."""
 REPLAYED = 20
 """Requests of the log that are asked once more, for each recommender."""
 _ROWS = 100
@@ -45,10 +45,11 @@ def read_popular(recommenders: Mapping[str, Recommender], names: Names, popular:
             popular.refresh(recommender, workspace, default_as_of())
 
 
-def served_lately(log: EventLog) -> pa.Table:
-    """The log's latest impressions, oldest first."""
+def served_lately(recommenders: Iterable[Recommender], log: EventLog) -> pa.Table:
+    """The log's latest impressions, oldest first, as many as are needed: each second of traffic is a file to open."""
+    most = REMEMBERED if any(r.discount for r in recommenders) else LOOKED_AT
     columns = ["recommender", "workspace_id", "query_id", "candidate_id", "event_timestamp", "request_id"]
-    return log.recent_rows(IMPRESSIONS, columns, REMEMBERED).sort_by("event_timestamp")
+    return log.recent_rows(IMPRESSIONS, columns, most).sort_by("event_timestamp")
 
 
 def remember_shown(
