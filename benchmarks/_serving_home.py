@@ -106,18 +106,14 @@ def _examples() -> tuple[np.ndarray, np.ndarray]:
 
 def _xgboost() -> Ranker:
     features, labels = _examples()
-    ranker = XgboostRanker()
     parameters = {"objective": "binary:logistic", "max_depth": 5, "tree_method": "hist"}
-    ranker._booster = xgboost.train(parameters, xgboost.DMatrix(features, labels), TREES)
-    return ranker
+    return XgboostRanker.of(xgboost.train(parameters, xgboost.DMatrix(features, labels), TREES))
 
 
 def _lightgbm() -> Ranker:
     features, labels = _examples()
-    ranker = LightgbmRanker()
     parameters = {"objective": "binary", "num_leaves": 31, "verbosity": -1}
-    ranker._booster = lightgbm.train(parameters, lightgbm.Dataset(features, labels), TREES)
-    return ranker
+    return LightgbmRanker.of(lightgbm.train(parameters, lightgbm.Dataset(features, labels), TREES))
 
 
 if __name__ == "__main__":

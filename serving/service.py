@@ -12,6 +12,7 @@ from feature_repo.errors import RecommendError
 from feature_repo.home import keys_path
 from serving.api import Api
 from serving.page import page
+from serving.unchecked import unchecked
 
 # `bentoml serve` has asked, and remembered the answer, before it imports this module; a worker has not.
 if (asked := sys.modules.get("bentoml._internal.utils.analytics.usage_stats")) is not None:
@@ -49,10 +50,11 @@ class Recommend:
 
     def __init__(self) -> None:
         """Open the engine. Imported only here: the process that starts the worker needs no Feast."""
-        from serving.authentication import Gate
-        from serving.engine import Engine
-        from serving.key_ring import KeyRing
-        from serving.turn import Threads
+        with unchecked():
+            from serving.authentication import Gate
+            from serving.engine import Engine
+            from serving.key_ring import KeyRing
+            from serving.turn import Threads
 
         self._keys = KeyRing(keys_path())
         api.gate = Gate(self._keys)

@@ -64,9 +64,7 @@ def few_trees() -> XgboostRanker:
     rows = xgboost.DMatrix(
         draws.normal(size=(200, len(names))), draws.integers(0, 2, 200), feature_names=names
     )
-    ranker = XgboostRanker()
-    ranker._booster = xgboost.train({"max_depth": 4, "nthread": 1}, rows, 20)
-    return ranker
+    return XgboostRanker.of(xgboost.train({"max_depth": 4, "nthread": 1}, rows, 20))
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.rankers import LabelledMatrix, Matrix
+from training.rankers.forest import Forest
 
 PARAMETERS = {
     "objective": "lambdarank",
@@ -36,6 +37,7 @@ class LightgbmRanker:
     def __init__(self) -> None:
         """Unfitted."""
         self._booster: lightgbm.Booster | None = None
+        self._forest: Forest | None = None
 
     def fit(self, train: LabelledMatrix, validation: LabelledMatrix, seed: int) -> Self:
         """Grow up to `ROUNDS` trees; stop when validation NDCG@10 has not risen for `PATIENCE`."""
@@ -43,19 +45,20 @@ class LightgbmRanker:
             train.features, train.labels, group=train.group_sizes, feature_name=list(train.feature_names)
         )
         watched = data.create_valid(validation.features, validation.labels, group=validation.group_sizes)
-        self._booster = lightgbm.train(
+        booster = lightgbm.train(
             PARAMETERS | {"seed": seed},
             data,
             ROUNDS,
             valid_sets=[watched],
             callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
         )
+        self._take(booster)
         return self
 
     def score(self, features: Matrix) -> NDArray[np.float32]:
         """See `Ranker.score`."""
-        assert self._booster is not None, "fit or load first"
-        return np.asarray(self._booster.predict(features, num_threads=1), np.float32)
+        assert self._forest is not None, "fit or load first"
+        return self._forest.margins(features)
 
     def contributions(self, features: Matrix) -> Matrix:
         """See `Ranker.contributions`: SHAP values of the trees (Lundberg et al. 2020)."""
@@ -70,6 +73,14 @@ class LightgbmRanker:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """See `Ranker.load`."""
+        return cls.of(lightgbm.Booster(model_file=folder / "lightgbm.txt"))
+
+    @classmethod
+    def of(cls, booster: lightgbm.Booster) -> Self:
+        """A ranker of trees that are grown."""
         ranker = cls()
-        ranker._booster = lightgbm.Booster(model_file=folder / "lightgbm.txt")
+        ranker._take(booster)
         return ranker
+
+    def _take(self, booster: lightgbm.Booster) -> None:
+        self._booster, self._forest = booster, Forest.of_lightgbm(booster.dump_model())

@@ -8,6 +8,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from training.rankers import LabelledMatrix, Matrix
+from training.rankers.forest import Forest
 
 PARAMETERS = {
     "objective": "binary:logistic",
@@ -32,6 +33,7 @@ class XgboostRanker:
     def __init__(self) -> None:
         """Unfitted."""
         self._booster: xgboost.Booster | None = None
+        self._forest: Forest | None = None
 
     def fit(self, train: LabelledMatrix, validation: LabelledMatrix, seed: int) -> Self:
         """Grow up to `ROUNDS` trees; stop when validation log loss has not fallen for `PATIENCE`."""
@@ -46,14 +48,13 @@ class XgboostRanker:
             early_stopping_rounds=PATIENCE,
             verbose_eval=False,
         )
-        self._booster = booster[: booster.best_iteration + 1]
+        self._take(booster[: booster.best_iteration + 1])
         return self
 
     def score(self, features: Matrix) -> NDArray[np.float32]:
         """See `Ranker.score`."""
-        assert self._booster is not None, "fit or load first"
-        margins = self._booster.inplace_predict(features, predict_type="margin", validate_features=False)
-        return np.asarray(margins, np.float32)
+        assert self._forest is not None, "fit or load first"
+        return self._forest.margins(features)
 
     def contributions(self, features: Matrix) -> Matrix:
         """See `Ranker.contributions`: SHAP values of the trees (Lundberg et al. 2020)."""
@@ -69,7 +70,14 @@ class XgboostRanker:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """See `Ranker.load`."""
+        return cls.of(xgboost.Booster(model_file=folder / "xgboost.ubj"))
+
+    @classmethod
+    def of(cls, booster: xgboost.Booster) -> Self:
+        """A ranker of trees that are grown."""
         ranker = cls()
-        ranker._booster = xgboost.Booster(model_file=folder / "xgboost.ubj")
-        ranker._booster.set_param({"nthread": 1})
+        ranker._take(booster)
         return ranker
+
+    def _take(self, booster: xgboost.Booster) -> None:
+        self._booster, self._forest = booster, Forest(booster)
