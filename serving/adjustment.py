@@ -1,4 +1,4 @@
-"""Stages that change who is answered, and in which order: *filter*, *discount*, *boost*, *diversify*, *explore*."""
+"""Stages that change who is answered, and in which order: *filter*, *discount*, *boost*, *order*, *diversify*, *explore*."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,20 +19,20 @@ def filter_by(draft: Draft) -> Draft:
     """Keep the candidates for which the request's expression holds."""
     if draft.wish.filter is None or not len(draft.candidates.ids):
         return draft
-    return draft.take(np.flatnonzero(_value(draft.wish.filter, draft)))
+    passes = _value(draft.wish.filter, draft)
+    return draft if passes.all() else draft.take(np.flatnonzero(passes))
 
 
 def boost(draft: Draft) -> Draft:
-    """Add the request's expression to the scores, and sort anew; where it is no finite number it adds nothing."""
+    """Add the request's expression to the scores; where it is no finite number it adds nothing."""
     if draft.wish.boost is None or not len(draft.candidates.ids):
         return draft
     extra = np.nan_to_num(_value(draft.wish.boost, draft), nan=0.0, posinf=0.0, neginf=0.0)
-    boosted = draft.but(scores=(draft.scores + extra).astype(np.float32))
-    return boosted.take(np.argsort(-boosted.scores, kind="stable"))
+    return draft.but(scores=(draft.scores + extra).astype(np.float32))
 
 
 def discount(recent: RecentImpressions, draft: Draft) -> Draft:
-    """Take off what was just shown to the same asker, as the declaration says, and sort anew."""
+    """Take off what was just shown to the same asker, as the declaration says."""
     declared = draft.recommender.discount
     if declared is None or not len(draft.candidates.ids):
         return draft
@@ -40,8 +40,12 @@ def discount(recent: RecentImpressions, draft: Draft) -> Draft:
     if not seen.any():
         return draft
     less = declared.strength * float(draft.scores.std()) * seen
-    discounted = draft.but(scores=(draft.scores - less).astype(np.float32))
-    return discounted.take(np.argsort(-discounted.scores, kind="stable"))
+    return draft.but(scores=(draft.scores - less).astype(np.float32))
+
+
+def order(draft: Draft) -> Draft:
+    """Sort by score, best first; of equals, the one retrieved first."""
+    return draft.take(np.argsort(-draft.scores, kind="stable"))
 
 
 def diversify(draft: Draft) -> Draft:

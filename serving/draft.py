@@ -80,7 +80,7 @@ class Draft:
         experiment: The one that the answer belongs to, if any.
         variant: Its arm; by it the scorer was taken, and the answer is drawn.
         degraded: Whether a part behind was down.
-        candidates: Retrieved; best first once scored.
+        candidates: Retrieved; best first once ordered.
         features: float32, ``[candidates, features]``.
         scores: float32, ``[candidates]``.
         left: How many candidates there were to choose the shown ones from.

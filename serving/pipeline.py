@@ -1,6 +1,6 @@
 """One answer, as a list of small stages:
 
-admit → retrieve → exclude → hydrate → filter → score → discount → boost → diversify → name → explore → log.
+admit → retrieve → exclude → hydrate → filter → score → discount → boost → order → diversify → name → explore → log.
 
 A stage takes a `Draft` and answers one that knows more. Where a part behind fails, or does not answer in time, other
 lists of stages stand in for those that read and rank: first the heuristic on the rows that were read last, then the
@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from serving import impressions
-from serving.adjustment import boost, discount, diversify, explore, filter_by
+from serving.adjustment import boost, discount, diversify, explore, filter_by, order
 from serving.draft import NOBODY, Draft
 from serving.event_log import EventLog
 from serving.faults import Faults
@@ -65,11 +65,8 @@ class Pipeline:
         """Put the stages in order."""
         self._faults, self._names = faults, names
         self._rows = LastRows()
-        adjust = (
-            Stage("discount", partial(discount, recent)),
-            Stage("boost", boost),
-            Stage("diversify", diversify),
-        )
+        sort = (Stage("boost", boost), Stage("order", order), Stage("diversify", diversify))
+        adjust = (Stage("discount", partial(discount, recent)), *sort)
         self._read = (
             Stage("retrieve", partial(retrieve, store)),
             Stage("exclude", exclude),
@@ -85,7 +82,7 @@ class Pipeline:
             Stage("score", score_by_the_last),
             *adjust,
         )
-        by_order = (Stage("score", keep_order), Stage("boost", boost), Stage("diversify", diversify))
+        by_order = (Stage("score", keep_order), *sort)
         self._popular = (
             Stage("popularity", partial(popularity, popular.read)),
             Stage("exclude", exclude),

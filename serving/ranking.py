@@ -1,4 +1,4 @@
-"""Stages *hydrate* and *score*: what is known of the candidates, and their order by it."""
+"""Stages *hydrate* and *score*: what is known of the candidates, and how good they are by it."""
 
 import time
 
@@ -40,7 +40,7 @@ def unread(draft: Draft) -> Draft:
 
 
 def score(faults: Faults, draft: Draft) -> Draft:
-    """Sort by score, best first; of equals, the one retrieved first.
+    """Give every candidate its score.
 
     A scorer that fails, or that there is no time for, gives way to the next rung of the ladder.
 
@@ -68,14 +68,16 @@ def score(faults: Faults, draft: Draft) -> Draft:
             continue
         if scorer is ladder[0]:
             faults.working(_part(draft))
-        return _sorted(draft.ranked_by(scorer), scores)
+        return draft.ranked_by(scorer).but(scores=scores)
     raise AssertionError("a ladder has a last rung")
 
 
 def score_by_the_last(draft: Draft) -> Draft:
     """Stage *score* on remembered rows: by the ladder's last rung, the declared heuristic."""
+    if not len(draft.candidates.ids):
+        return draft
     scorer = (draft.scorer, *draft.lower)[-1]
-    return _sorted(draft.ranked_by(scorer), _scores(scorer, draft)) if len(draft.candidates.ids) else draft
+    return draft.ranked_by(scorer).but(scores=_scores(scorer, draft))
 
 
 def _scores(scorer: Scorer, draft: Draft) -> NDArray[np.float32]:
@@ -88,10 +90,6 @@ def _scores(scorer: Scorer, draft: Draft) -> NDArray[np.float32]:
             "promote another version"
         )
     return scores
-
-
-def _sorted(draft: Draft, scores: NDArray[np.float32]) -> Draft:
-    return draft.but(scores=scores).take(np.argsort(-scores, kind="stable"))
 
 
 def _part(draft: Draft) -> str:

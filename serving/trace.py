@@ -50,7 +50,7 @@ class Trace:
 
     def _ranking(self) -> Draft | None:
         """All that were ranked, in their last whole order: caps and the limit have not cut it yet."""
-        ranked = [after for name, _, after in self.stages if name == "boost"]
+        ranked = [after for name, _, after in self.stages if name == "order"]
         return ranked[-1] if ranked else None
 
 

@@ -126,6 +126,7 @@ def test_the_answer_says_what_it_was_and_how_long_it_took(server: Server) -> Non
         "score",
         "discount",
         "boost",
+        "order",
         "diversify",
         "name",
         "explore",
