@@ -233,6 +233,9 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="Worker processes, each with its own ranker.")
     ] = 1,
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Keep each worker on a core, on a machine of its own.")
+    ] = False,
     access_log: Annotated[bool, typer.Option("--access-log", help="One line a request.")] = False,
 ) -> None:
     """Serve the HTTP API: the same as `bentoml serve serving.service:Recommend`."""
@@ -241,7 +244,11 @@ def serve(
 
     if as_of is not None:
         os.environ["RECOMMEND_AS_OF"] = parse_instant(as_of).isoformat()
-    os.environ |= {"RECOMMEND_WORKERS": str(workers), "RECOMMEND_ACCESS_LOG": str(int(access_log))}
+    os.environ |= {
+        "RECOMMEND_WORKERS": str(workers),
+        "RECOMMEND_PIN": str(int(pin)),
+        "RECOMMEND_ACCESS_LOG": str(int(access_log)),
+    }
     if host not in ("127.0.0.1", "::1", "localhost") and keys.read(keys_path()) is None:
         console.print(f"[yellow]{keys.KEYLESS}[/yellow]", highlight=False, soft_wrap=True)
     bentoml = Path(sys.executable).with_name("bentoml")

@@ -1,7 +1,8 @@
 """One request over HTTP, everything on, against the stock Feast read in the same server and against the bare floor.
 
 The load comes from h2load, an independent program (of nghttp2), over HTTP/1.1; every request's own time is counted. The
-floor is an empty endpoint, and in a process of its own the bare read of the rows and the library's own prediction.
+floor is an empty endpoint, and in a process of its own the bare read of the rows and the library's own prediction. The
+service's workers are pinned to a core each, as on a machine of its own; one row is without.
 """
 
 import json
@@ -33,6 +34,7 @@ EVERYTHING = {
     "filter": "item_view__f0 > -2 or is_missing(item_view__f0)",
     "boost": "0.01 * user_view__f1",
 }
+PINNED = {"RECOMMEND_PIN": "1"}
 PATIENT = {"deadline_ms": 5000}
 """Of more connections than workers, some wait."""
 FLOOR = """
@@ -88,30 +90,32 @@ def run() -> dict[str, Any]:
         bare = json.loads(_python(environment, "-c", FLOOR).splitlines()[-1])
         with ExitStack() as stack:
             started = time.perf_counter()
-            url = stack.enter_context(_server(environment, "serving.service:Recommend", folder))
+            url = stack.enter_context(_server(environment | PINNED, "serving.service:Recommend", folder))
             start_seconds = time.perf_counter() - started
+            unpinned = stack.enter_context(_server(environment, "serving.service:Recommend", folder))
             stock = stack.enter_context(_server(environment, "benchmarks._serving_stock:Stock", folder))
-            measured = _interleaved(environment, folder, url, stock, key)
+            measured = _interleaved(environment, folder, url, unpinned, stock, key)
             one = _saturated(folder, url, key)
-        two_workers = environment | {"RECOMMEND_WORKERS": "2"}
+        two_workers = environment | PINNED | {"RECOMMEND_WORKERS": "2"}
         with _server(two_workers, "serving.service:Recommend", folder) as url:
             two = _saturated(folder, url, key)
     return _report(measured, bare, start_seconds, one, two)
 
 
 def _interleaved(
-    environment: dict[str, str], folder: Path, url: str, stock: str, key: str
+    environment: dict[str, str], folder: Path, url: str, unpinned: str, stock: str, key: str
 ) -> dict[str, list[Load]]:
     measured: dict[str, list[Load]] = {}
     for ranker in ("lightgbm", "xgboost"):
         for recommender in ("items_500", "items_100"):
-            _promote(environment, url, key, recommender, ranker)
+            _promote(environment, (url, unpinned), key, recommender, ranker)
         for _ in range(ROUNDS):
             for what, path, candidates in (
                 ("empty endpoint", f"{stock}/bench/empty", 0),
                 ("stock Feast read, XGBoost", f"{stock}/bench/stock", 0),
                 (f"500 candidates, {ranker}", f"{url}/v1/recommend", 500),
                 (f"100 candidates, {ranker}", f"{url}/v1/recommend", 100),
+                (f"500 candidates, {ranker}, on any core", f"{unpinned}/v1/recommend", 500),
             ):
                 if candidates or ranker == "xgboost":
                     found = _load(folder, path, key, f"items_{candidates or 500}", connections=1)
@@ -204,13 +208,19 @@ def _server(environment: dict[str, str], service: str, folder: Path) -> Iterator
             process.wait(30)
 
 
-def _promote(environment: dict[str, str], url: str, key: str, recommender: str, ranker: str) -> None:
+def _promote(
+    environment: dict[str, str], urls: tuple[str, ...], key: str, recommender: str, ranker: str
+) -> None:
     _python(environment, "recommend.py", "promote", recommender, ranker)
+    waiting = list(urls)
     for _ in range(200):
-        known = httpx.get(f"{url}/v1/recommenders", headers={"authorization": f"Bearer {key}"}).json()
+        known = httpx.get(f"{waiting[0]}/v1/recommenders", headers={"authorization": f"Bearer {key}"}).json()
         if any(r["name"] == recommender and r["rung"] == ranker for r in known["recommenders"]):
-            return
-        time.sleep(0.1)
+            waiting.pop(0)
+            if not waiting:
+                return
+        else:
+            time.sleep(0.1)
     raise SystemExit(f"the service does not take up {ranker} for {recommender}")
 
 
