@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,10 +22,15 @@ _WIDTHS = tuple(np.dtype(t) for t in ("u1", "<u2", "<u4", "<u8"))
 
 def seal(key: bytes, recommender: str, query_id: int, shown: Iterable[int]) -> str:
     """The token after pages that have shown these ids; at least one."""
-    ids = np.array(sorted(set(shown)), np.int64)
-    steps = np.diff(ids)
-    width = next(n for n, w in enumerate(_WIDTHS) if not len(steps) or steps.max() <= np.iinfo(w).max)
-    payload = ids[:1].astype("<i8").tobytes() + bytes([width]) + steps.astype(_WIDTHS[width]).tobytes()
+    ids = sorted(set(shown))
+    steps = [after - before for before, after in pairwise(ids)]
+    largest = max(steps, default=0)
+    width = next(n for n, w in enumerate(_WIDTHS) if largest < 1 << 8 * w.itemsize)
+    payload = (
+        ids[0].to_bytes(_FIRST_BYTES, "little", signed=True)
+        + bytes([width])
+        + b"".join(step.to_bytes(_WIDTHS[width].itemsize, "little") for step in steps)
+    )
     token = _seal(key, recommender, query_id, payload) + payload
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
