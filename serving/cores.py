@@ -5,8 +5,6 @@ begins with fetching what another core has just written; on one core it is at ha
 """
 
 import os
-from contextlib import suppress
-from pathlib import Path
 
 from feature_repo.errors import RecommendError
 
@@ -14,7 +12,9 @@ PIN = "RECOMMEND_PIN"
 
 
 def pin(worker: int) -> None:
-    """Keep all threads of this process, and those that they start, on one of its cores.
+    """Keep the calling thread, and those that it starts from now on, on one of the process's cores.
+
+    Those that there are already, as the log's, which mostly wait for a disk, stay free to go elsewhere.
 
     Args:
         worker: The process's number among the workers, from 1. Workers choose from the last core on, as the first is
@@ -27,6 +27,4 @@ def pin(worker: int) -> None:
         raise RecommendError(f"{PIN} is set, and only Linux keeps threads on a core: leave it out")
     cores = sorted(os.sched_getaffinity(0))
     core = cores[-(worker - 1) % len(cores) - 1]
-    for thread in Path("/proc/self/task").iterdir():
-        with suppress(ProcessLookupError):  # it has just ended
-            os.sched_setaffinity(int(thread.name), {core})
+    os.sched_setaffinity(0, {core})

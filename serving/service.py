@@ -53,8 +53,6 @@ class Recommend:
 
     def __init__(self) -> None:
         """Open the engine. Imported only here: the process that starts the worker needs no Feast."""
-        if os.environ.get(PIN) == "1":
-            pin(bentoml.server_context.worker_index or 1)
         with unchecked():
             from serving.authentication import Gate
             from serving.engine import Engine
@@ -66,6 +64,8 @@ class Recommend:
         self._threads = api.threads = Threads()
         self._engine = api.engine = Engine()
         self._keys.start()
+        if os.environ.get(PIN) == "1":  # the event loop's thread, and the ranking one, which it starts
+            pin(bentoml.server_context.worker_index or 1)
 
     @bentoml.on_shutdown
     def close(self) -> None:
