@@ -1,6 +1,6 @@
 """Imports without typeguard's checks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,5 +25,4 @@ def unchecked() -> Iterator[None]:
 
 def _unchanged(target: Any = None, **settings: Any) -> Any:
     """In place of the decorator, with or without settings."""
-    unchanged: Callable[[Any], Any] = lambda t: t  # noqa: E731
-    return unchanged if target is None else target
+    return _unchanged if target is None else target

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.rankers import Matrix
 from training.rankers.forest import Forest
+from training.rankers.lightgbm_trees import as_xgboost
 
 FEATURES = 5
 
@@ -52,16 +53,16 @@ def test_a_lightgbm_tree_sends_every_row_to_the_same_leaf(seed: int, missing: fl
     random = np.random.default_rng(seed)
     asked = np.concatenate([at_the_splits(booster, random), rows(random, 200, 0.2)])
     for number, tree in enumerate(dump["tree_info"]):
-        alone = Forest.of_lightgbm({**dump, "tree_info": [tree]})
+        alone = Forest(as_xgboost({**dump, "tree_info": [tree]}))
         own = booster.predict(asked, raw_score=True, start_iteration=number, num_iteration=1)
         np.testing.assert_array_equal(alone.margins(asked), np.asarray(own, np.float32))
     whole: NDArray[np.float64] = np.asarray(booster.predict(asked, raw_score=True))
-    np.testing.assert_allclose(Forest.of_lightgbm(dump).margins(asked), whole, atol=1e-5)
+    np.testing.assert_allclose(Forest(as_xgboost(dump)).margins(asked), whole, atol=1e-5)
 
 
 def test_a_tree_of_one_leaf_and_no_rows() -> None:
     booster = by_lightgbm(1, 0.0, min_data_in_leaf=1000)
-    forest = Forest.of_lightgbm(booster.dump_model())
+    forest = Forest(as_xgboost(booster.dump_model()))
     some = rows(np.random.default_rng(0), 3, 0.0)
     np.testing.assert_allclose(forest.margins(some), booster.predict(some, raw_score=True), rtol=1e-6)
     assert forest.margins(some[:0]).shape == (0,)
@@ -80,7 +81,7 @@ def test_xgboost_s_margins_are_its_own_to_the_bit(layout: object) -> None:
 
 def test_scores_outlive_the_next_call() -> None:
     booster = by_lightgbm(3, 0.1)
-    forest, random = Forest.of_lightgbm(booster.dump_model()), np.random.default_rng(0)
+    forest, random = Forest(as_xgboost(booster.dump_model())), np.random.default_rng(0)
     first = forest.margins(rows(random, 50, 0.1))
     kept = first.copy()
     forest.margins(rows(random, 50, 0.1))
@@ -89,17 +90,17 @@ def test_scores_outlive_the_next_call() -> None:
 
 def test_what_it_would_not_evaluate_as_lightgbm_does_is_refused() -> None:
     with pytest.raises(ValueError, match="zero_as_missing"):
-        Forest.of_lightgbm(by_lightgbm(4, 0.1, zero_as_missing=True).dump_model())
+        as_xgboost(by_lightgbm(4, 0.1, zero_as_missing=True).dump_model())
     by_category = by_lightgbm(4, 0.0).dump_model()
     by_category["tree_info"][0]["tree_structure"]["decision_type"] = "=="
     with pytest.raises(ValueError, match="categories"):
-        Forest.of_lightgbm(by_category)
+        as_xgboost(by_category)
     forest = {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}
     with pytest.raises(ValueError, match="one score"):
-        Forest.of_lightgbm(by_lightgbm(4, 0.1, **forest).dump_model())
+        as_xgboost(by_lightgbm(4, 0.1, **forest).dump_model())
 
 
 def test_a_matrix_of_other_features_is_refused() -> None:
-    forest = Forest.of_lightgbm(by_lightgbm(5, 0.1).dump_model())
+    forest = Forest(as_xgboost(by_lightgbm(5, 0.1).dump_model()))
     with pytest.raises(ValueError, match=r"of 5 features: the matrix is \(2, 4\)"):
         forest.margins(np.zeros((2, 4), np.float32))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from training.rankers import LabelledMatrix, Matrix
 from training.rankers.forest import Forest
+from training.rankers.lightgbm_trees import as_xgboost
 
 PARAMETERS = {
     "objective": "lambdarank",
@@ -83,4 +84,4 @@ class LightgbmRanker:
         return ranker
 
     def _take(self, booster: lightgbm.Booster) -> None:
-        self._booster, self._forest = booster, Forest.of_lightgbm(booster.dump_model())
+        self._booster, self._forest = booster, Forest(as_xgboost(booster.dump_model()))
