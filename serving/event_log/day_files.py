@@ -30,6 +30,10 @@ class DayFiles:
         """Nothing is read before it is asked for."""
         self._root, self._worker = root, worker
         self._through: dict[Path, int] = {}
+        self._files: dict[Path, int] = {}
+        self.in_day = 0
+        """How many files the fullest of those days has that rows were last added to; other workers' since this one
+        began are not counted."""
 
     def append(self, table: str, rows: pa.Table, segment: int) -> None:
         """Add the rows of a segment, unless they were added before.
@@ -44,23 +48,26 @@ class DayFiles:
         Raises:
             OSError: the disk is full or broken; some of the days may have been added.
         """
-        for day, of_day in _by_day(rows):
-            folder = self._root / table / f"day={day}"
+        folders = {self._root / table / f"day={day}": of_day for day, of_day in _by_day(rows)}
+        for folder, of_day in folders.items():
             try:
                 self._append(folder, of_day, segment)
             except BaseException:
                 # Whether the rename took place is to be seen from the file itself.
                 self._through.pop(folder, None)
                 raise
+        self.in_day = max(self._files[folder] for folder in folders)
 
     def _append(self, folder: Path, rows: pa.Table, segment: int) -> None:
         if folder not in self._through:
             self._through[folder] = _through(folder, self._worker)
+            self._files[folder] = sum(1 for _ in folder.glob("*.parquet"))
         if self._through[folder] >= segment:
             return
         path = folder / f"{self._worker}-{segment:08d}.parquet"
         _publish(path, rows.replace_schema_metadata({_THROUGH: json.dumps(segment)}))
         self._through[folder] = segment
+        self._files[folder] += 1
 
 
 def _by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:

@@ -117,10 +117,13 @@ class Rotation:
                 rotate(segment, files)
                 segment.close()
                 took = time.monotonic() - started
-                self._slow_down(max(self._settings.rotate_seconds, took / self._settings.rotate_share))
+                self._slow_down(max(self._wanted(files), took / self._settings.rotate_share))
                 return True
             if self._stopping.wait(self._settings.retry_seconds):
                 return False
+
+    def _wanted(self, files: DayFiles) -> float:
+        return self._settings.rotate_seconds * (1 + self._settings.rotate_growth * files.in_day)
 
 
 def _recover(folder: WorkerFolder, files: DayFiles) -> None:

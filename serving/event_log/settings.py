@@ -18,7 +18,9 @@ class Settings:
         budget: How long an answer waits for its rows at most.
         outcome_budget: How long a batch of outcomes waits for its sync, before its sender is told to try again.
         sync_seconds: How long written rows may wait for company before they are synced, if nobody waits for it.
-        rotate_seconds: How long a segment is written to, before its rows go into Parquet.
+        rotate_seconds: How long the first segment of a day is written to, before its rows go into Parquet.
+        rotate_growth: By what share of that it is longer for each file that the day has already, so that under traffic
+            without end a day has some thousands of files, and not tens of thousands.
         rotate_share: The share of one core that making Parquet may take: rotation slows down to keep it.
         retry_seconds: How long to wait before trying again what the disk refused.
         recover_seconds: How often to look for what other processes left behind.
@@ -31,6 +33,7 @@ class Settings:
     outcome_budget: float = 2.0
     sync_seconds: float = 0.030
     rotate_seconds: float = 1.0
+    rotate_growth: float = 0.01
     rotate_share: float = 0.05
     retry_seconds: float = 0.5
     recover_seconds: float = 10.0

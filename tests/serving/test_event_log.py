@@ -11,7 +11,9 @@ import pytest
 from feature_repo.errors import RecommendError
 from feature_repo.events import IMPRESSIONS, OUTCOMES
 from serving.event_log import EventLog, Settings
+from serving.event_log.day_files import DayFiles
 from serving.faults import Faults
+from tests.serving.live_server import eventually
 from tests.serving.log_rows import FEATURES, NOON, impressions, outcomes, parquet, times
 
 QUICK = Settings(rotate_seconds=0.01, rotate_share=1.0)
@@ -69,6 +71,24 @@ def test_a_file_is_never_changed_and_nothing_else_is_left(tmp_path: Path) -> Non
     assert len(seen) > 10
     assert not list(tmp_path.rglob(".*")), "no draft is left behind"
     assert not list((tmp_path / "wal").iterdir()), "nor a segment"
+
+
+def test_the_more_files_a_day_has_the_longer_a_segment_is_written_to(tmp_path: Path) -> None:
+    for worker, files in (("one", (1, 2)), ("two", (3, 4))):
+        written = DayFiles(tmp_path, worker)
+        for segment, total in enumerate(files, start=1):
+            rows = pa.Table.from_batches([outcomes([total])])
+            written.append("outcomes", rows, segment)
+            assert written.in_day == total
+            written.append("outcomes", rows, segment)
+            assert written.in_day == total, "the same segment again adds no file"
+
+    log = EventLog(tmp_path, Faults(), Settings(rotate_seconds=0.01, rotate_share=1e9, rotate_growth=0.5))
+    for n in range(5, 8):
+        log.append(OUTCOMES, outcomes([n])).result(5)
+        eventually(lambda wanted=0.01 * (1 + 0.5 * n): log._commit.rotate_seconds == pytest.approx(wanted), 5)
+    log.close()
+    assert len(list((tmp_path / "outcomes").rglob("*.parquet"))) == 7
 
 
 def test_recent_rows_are_those_logged_last(tmp_path: Path) -> None:
