@@ -120,7 +120,7 @@ def logged(table: str, request_id: str, rows: int) -> list[Row]:
             found[:] = connection.sql(query).to_arrow_table().to_pylist()
             return len(found) >= rows
 
-        eventually(enough, 10, lambda: f"{len(found)} of {rows} rows in the log")
+        eventually(enough, 30, lambda: f"{len(found)} of {rows} rows in the log")
     return found
 
 
