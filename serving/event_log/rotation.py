@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+
 from serving.event_log.day_files import DayFiles
 from serving.event_log.segment import Segment, segments_in
 from serving.event_log.settings import Settings
@@ -116,6 +118,8 @@ class Rotation:
             with self._faults.watch(PART):
                 rotate(segment, files)
                 segment.close()
+                # Arrow would keep the memory of the largest segment for this thread, idle most of the time.
+                pa.default_memory_pool().release_unused()
                 took = time.thread_time() - started
                 self._slow_down(max(self._wanted(files), took / self._settings.rotate_share))
                 return True

@@ -124,7 +124,7 @@ class Segment:
             RecommendError: it was written by another version.
             OSError: it cannot be read.
         """
-        data = memoryview(_all_of(self._descriptor))
+        data = _all_of(self._descriptor)
         if data[: len(MAGIC)] != MAGIC[: len(data)]:
             raise RecommendError(
                 f"{self.path} is no segment that this version reads: start the version that wrote it, or move it away"
@@ -181,17 +181,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _all_of(descriptor: int) -> bytes:
-    size = os.fstat(descriptor).st_size
-    chunks: list[bytes] = []
+def _all_of(descriptor: int) -> memoryview:
+    """The file, in memory of Arrow's, which gives it back to the system: Python's bytes, of other sizes each time, would
+    leave ever larger holes in the heap."""
+    data = memoryview(pa.allocate_buffer(os.fstat(descriptor).st_size))  # type: ignore[arg-type]
     read = 0
-    while read < size and (chunk := os.pread(descriptor, size - read, read)):
-        chunks.append(chunk)
-        read += len(chunk)
-    return b"".join(chunks)
+    while read < len(data) and (more := os.preadv(descriptor, [data[read:]], read)):
+        read += more
+    return data[:read].toreadonly()
 
 
 def _table(schema: memoryview, messages: list[memoryview]) -> tuple[str, pa.Table]:
     """Messages of one table are an Arrow IPC stream once they follow one another: read in one call."""
-    read = pa.ipc.open_stream(b"".join((schema, *messages))).read_all()
+    stream = pa.BufferOutputStream()
+    for part in (schema, *messages):
+        stream.write(part)
+    read = pa.ipc.open_stream(stream.getvalue()).read_all()
     return read.schema.metadata[_TABLE].decode(), read.replace_schema_metadata(None)

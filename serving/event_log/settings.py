@@ -25,7 +25,7 @@ class Settings:
         retry_seconds: How long to wait before trying again what the disk refused.
         recover_seconds: How often to look for what other processes left behind.
         backlog_bytes: Rows kept in memory for a disk that does not take them.
-        segment_bytes: A segment that is larger is rotated at once.
+        segment_bytes: A segment that is larger is rotated at once: Parquet is made of it in memory.
     """
 
     sync_answers: bool = False
@@ -38,7 +38,7 @@ class Settings:
     retry_seconds: float = 0.5
     recover_seconds: float = 10.0
     backlog_bytes: int = 64 << 20
-    segment_bytes: int = 64 << 20
+    segment_bytes: int = 16 << 20
 
     @classmethod
     def from_environment(cls) -> Self:
