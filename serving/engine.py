@@ -33,7 +33,7 @@ from serving.faults import Faults
 from serving.health import health
 from serving.identity import interned, workspace_id
 from serving.impressions import TooLate
-from serving.metrics import REQUESTS
+from serving.metrics import REQUESTS, Children
 from serving.names import Identities, Names
 from serving.outcomes import Outcomes, Recording
 from serving.pipeline import Pipeline
@@ -47,6 +47,7 @@ from serving.trace import Trace, unknown
 MAX_IDS = 20
 
 _VAULT = "the identity vault"
+_REQUESTS = Children(REQUESTS)
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ class Engine:
         return trace.explanation(candidate, shown)
 
     def _counted(self, answer: RecommendResponse) -> RecommendResponse:
-        REQUESTS.labels(answer.recommender, answer.rung, str(answer.degraded).lower()).inc()
+        _REQUESTS[answer.recommender, answer.rung, str(answer.degraded).lower()].inc()
         return answer
 
 

@@ -1,7 +1,23 @@
 """What Prometheus may ask, under ``/metrics``. Imported by the worker only: BentoML points
 ``prometheus_client`` at the workers' common folder before it starts one."""
 
+from typing import Any
+
 from prometheus_client import Counter, Histogram
+
+
+class Children(dict[Any, Any]):
+    """The children of a metric by their label, or labels: looked up once, which takes as long as a count."""
+
+    def __init__(self, metric: Counter | Histogram) -> None:
+        """Of ``metric``."""
+        super().__init__()
+        self._metric = metric
+
+    def __missing__(self, labels: str | tuple[str, ...]) -> Any:
+        self[labels] = self._metric.labels(*((labels,) if isinstance(labels, str) else labels))
+        return self[labels]
+
 
 REQUESTS = Counter(
     "recommend_requests_total",

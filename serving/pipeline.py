@@ -18,7 +18,7 @@ from serving.adjustment import boost, discount, diversify, explore, filter_by, o
 from serving.draft import NOBODY, Draft
 from serving.event_log import EventLog
 from serving.faults import Faults
-from serving.metrics import STAGE_SECONDS
+from serving.metrics import STAGE_SECONDS, Children
 from serving.names import Names
 from serving.popularity import PopularLists, keep_order, popularity
 from serving.ranking import hydrate, hydrate_if_asked, score, score_by_the_last, unread
@@ -177,12 +177,4 @@ def _through(stages: Stages, draft: Draft, watch: Watch) -> Draft:
     return draft
 
 
-class _Seconds(dict[str, Any]):
-    """The histogram of each stage, looked up once."""
-
-    def __missing__(self, name: str) -> Any:
-        self[name] = STAGE_SECONDS.labels(name)
-        return self[name]
-
-
-_SECONDS = _Seconds()
+_SECONDS = Children(STAGE_SECONDS)

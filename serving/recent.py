@@ -1,8 +1,12 @@
-"""Who was shown what lately, for the stage *discount*. In memory, and learned from the log at the start."""
+"""Who was shown what lately, for the stage *discount*. In memory, and learned from the log at the start.
+
+An impression's weight halves with each half-life. As all fade alike, none is touched for it: later impressions are
+written larger instead, and the whole is scaled when it is read (forward decay, G. Cormode et al., ICDE 2009).
+"""
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -21,30 +25,47 @@ _Key = tuple[str, int]
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """Impressions of one asker, as they count at one instant.
+    """Impressions of one asker.
 
     Args:
-        at: The instant.
+        origin: The instant at which an impression would be written as 1.
+        at: The instant of the latest one.
         ids: Candidate ids, int64 ``[seen]``, ascending.
-        weights: How many impressions of just now they are worth, ``[seen]``.
+        weights: How many impressions of ``origin`` they are worth, ``[seen]``.
         request_id: The latest answer among them.
         before: The same without that answer.
     """
 
+    origin: datetime
     at: datetime
     ids: NDArray[np.int64]
     weights: NDArray[np.float64]
     request_id: int = 0
     before: "_Seen | None" = None
 
-    def faded(self, until: datetime, half_life: timedelta) -> "_Seen":
-        """The same at a later instant."""
-        weights = self.weights * 0.5 ** ((until - self.at) / half_life)
+    def moved(self, origin: datetime, half_life: timedelta) -> "_Seen":
+        """The same from a later origin, without what has faded by then."""
+        weights = self.weights * 0.5 ** ((origin - self.origin) / half_life)
         kept = weights > _LEAST
-        return _Seen(until, self.ids[kept], weights[kept])
+        return _Seen(origin, self.at, self.ids[kept], weights[kept])
 
+    def places(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Where each of ``ids`` stands, and whether it does; there is at least one seen."""
+        places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return places, self.ids[places] == ids
 
-_NONE = np.zeros(0, np.int64), np.zeros(0)
+    def and_then(self, at: datetime, ids: NDArray[np.int64], worth: float, request_id: int) -> "_Seen":
+        """The same with one more answer's ``ids``, each once."""
+        old, weights = self.ids, self.weights.copy()
+        if len(old):
+            places, known = self.places(ids)
+            weights[places[known]] += worth
+            ids = ids[~known]
+        if len(ids):
+            old, weights = np.concatenate((old, ids)), np.concatenate((weights, np.full(len(ids), worth)))
+            order = np.argsort(old)
+            old, weights = old[order], weights[order]
+        return _Seen(self.origin, at, old, weights, request_id, replace(self, before=None))
 
 
 class RecentImpressions:
@@ -68,15 +89,15 @@ class RecentImpressions:
         request_id: int = 0,
     ) -> None:
         """Somebody was shown these. Where time has gone back, as in a replay that begins anew, so has memory."""
-        fresh = np.unique(np.fromiter(shown, np.int64))
         with self._lock:
-            before = self._seen.get((recommender, query_id))
-            old = _Seen(at, *_NONE) if before is None or before.at > at else before.faded(at, half_life)
-            ids = np.union1d(old.ids, fresh)
-            weights = np.zeros(len(ids))
-            weights[np.searchsorted(ids, old.ids)] = old.weights
-            weights[np.searchsorted(ids, fresh)] += 1
-            self._seen[recommender, query_id] = _Seen(at, ids, weights, request_id, old)
+            seen = self._seen.get((recommender, query_id))
+            if seen is None or seen.at > at:
+                seen = _Seen(at, at, np.zeros(0, np.int64), np.zeros(0))
+            elif at - seen.origin > HALF_LIVES * half_life:
+                seen = seen.moved(at, half_life)
+            worth = 2.0 ** ((at - seen.origin) / half_life)
+            fresh = np.fromiter(dict.fromkeys(shown), np.int64)
+            self._seen[recommender, query_id] = seen.and_then(at, fresh, worth, request_id)
 
     def weights(self, draft: Draft) -> NDArray[np.float64]:
         """For each candidate of a draft, how many impressions of just now its impressions are worth; ``[candidates]``.
@@ -90,8 +111,6 @@ class RecentImpressions:
             seen = seen.before
         if seen is None or declared is None or seen.at > draft.instant or not len(seen.ids):
             return np.zeros(len(ids))
-        now = seen.faded(draft.instant, declared.half_life)
-        if not len(now.ids):
-            return np.zeros(len(ids))
-        places = np.minimum(np.searchsorted(now.ids, ids), len(now.ids) - 1)
-        return np.where(now.ids[places] == ids, now.weights[places], 0.0)
+        places, known = seen.places(ids)
+        now = seen.weights[places] * 0.5 ** ((draft.instant - seen.origin) / declared.half_life)
+        return np.where(known & (now > _LEAST), now, 0.0)

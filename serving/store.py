@@ -15,7 +15,7 @@ from feature_repo.recommender import Recommender
 from feature_repo.stores.errors import StoreUnavailable, UnknownName
 from feature_repo.stores.packed.decoding import RowCounts
 from feature_repo.stores.packed.matrix import MatrixReader
-from serving.metrics import FEATURE_ROWS
+from serving.metrics import FEATURE_ROWS, Children
 from training.rankers import Matrix
 
 WORKSPACE_KEY = "workspace_id"
@@ -124,6 +124,7 @@ class OnlineFeatures:
 
 
 _NO_IDS = np.zeros(0, np.int64)
+_ROWS = Children(FEATURE_ROWS)
 
 
 def _columns(recommender: Recommender, matrix: MatrixReader) -> NDArray[np.intp] | None:
@@ -139,7 +140,7 @@ def _count(counts: Mapping[str, RowCounts]) -> None:
     for view, count in counts.items():
         for state, rows in vars(count).items():
             if rows:
-                FEATURE_ROWS.labels(view, state).inc(rows)
+                _ROWS[view, state].inc(rows)
 
 
 def _not_applied(what: object) -> RecommendError:

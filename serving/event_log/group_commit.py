@@ -19,11 +19,12 @@ from feature_repo.errors import RecommendError
 from serving.event_log.segment import Segment
 from serving.event_log.settings import Settings
 from serving.faults import Faults
-from serving.metrics import LOG_ROWS
+from serving.metrics import LOG_ROWS, Children
 
 PART = "the event log"
 _GROUP_BYTES = 8 << 20
 _CLOSE_SECONDS = 5.0
+_ROWS = Children(LOG_ROWS)
 
 logger = logging.getLogger("bentoml.recommend")
 
@@ -218,13 +219,13 @@ class GroupCommit:
 
     def _account_for(self, entry: Entry) -> None:
         self._forget(entry)
-        LOG_ROWS.labels(entry.table, "written").inc(entry.rows)
+        _ROWS[entry.table, "written"].inc(entry.rows)
         if not entry.synced:
             self._acknowledge(entry)
 
     def _acknowledge(self, entry: Entry) -> None:
         if entry.kept and time.monotonic() - entry.offered > self._settings.budget:
-            LOG_ROWS.labels(entry.table, "late").inc(entry.rows)
+            _ROWS[entry.table, "late"].inc(entry.rows)
         entry.done.set_result(True)
 
     def _refuse(self, last_try: bool) -> None:
@@ -243,7 +244,7 @@ class GroupCommit:
     def _drop(self, entry: Entry) -> None:
         with self._accounts:
             self._dropped_rows += entry.rows
-        LOG_ROWS.labels(entry.table, "dropped").inc(entry.rows)
+        _ROWS[entry.table, "dropped"].inc(entry.rows)
         entry.done.set_result(False)
 
     def _sync_all(self) -> None:
