@@ -24,7 +24,6 @@ from serving.contract import (
     IdsRequest,
     OutcomesRequest,
     RecommendRequest,
-    RecommendResponse,
 )
 from serving.deadline import NEVER, Claim, Deadline
 from serving.openapi import document
@@ -32,7 +31,7 @@ from serving.problems import FieldError, Problem, pointer
 
 if TYPE_CHECKING:
     from serving.authentication import Caller, Gate
-    from serving.engine import Engine
+    from serving.engine import Answer, Engine
     from serving.keys import Scope as KeyScope
     from serving.turn import Threads
 
@@ -101,9 +100,14 @@ class Api:
         body, received = await _body(request), time.monotonic()
         wanted = parse(RecommendRequest, body)
         deadline = self.engine.deadline(wanted, received)
-        answer = _json(await self._answer(wanted, caller, deadline))
-        await self.engine.logged(deadline)
-        return answer
+        answer = await self._answer(wanted, caller, deadline)
+        try:
+            response = _json(answer.response)
+            await self.engine.logged(deadline)
+        finally:
+            # Not before: it would keep the interpreter from what the answer waits for.
+            self._follow(answer)
+        return response
 
     async def _batch(self, request: Request, caller: "Caller") -> Response:
         batch = parse(BatchRequest, await _body(request))
@@ -118,13 +122,12 @@ class Api:
             answer = await self._answer(wanted, caller, self.engine.deadline(wanted))
         except Problem as problem:
             return BatchAnswer(answer=None, problem=problem.details)
-        return BatchAnswer(answer=answer, problem=None)
+        self._follow(answer)
+        return BatchAnswer(answer=answer.response, problem=None)
 
-    async def _answer(
-        self, wanted: RecommendRequest, caller: "Caller", deadline: Deadline
-    ) -> RecommendResponse:
+    async def _answer(self, wanted: RecommendRequest, caller: "Caller", deadline: Deadline) -> "Answer":
         claim = Claim()
-        answer = await _guarded(
+        return await _guarded(
             self.threads.ranking.within(
                 deadline,
                 claim,
@@ -132,10 +135,11 @@ class Api:
                 lambda: self.engine.rescue(wanted, caller, deadline),
             )
         )
+
+    def _follow(self, answer: "Answer") -> None:
         self.threads.ranking.follow(answer.afterwards)
         if answer.beside is not None:
             self.threads.shadowing.follow(answer.beside)
-        return answer.response
 
     async def _explain(self, request: Request, caller: "Caller") -> Response:
         asked = parse(ExplainRequest, await _body(request))
