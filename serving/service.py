@@ -61,11 +61,11 @@ class Recommend:
 
         self._keys = KeyRing(keys_path())
         api.gate = Gate(self._keys)
-        self._threads = api.threads = Threads()
         self._engine = api.engine = Engine()
         self._keys.start()
-        if os.environ.get(PIN) == "1":  # the event loop's thread, and the ranking one, which it starts
+        if os.environ.get(PIN) == "1":  # the event loop's thread, and those of requests, which it starts
             pin(bentoml.server_context.worker_index or 1)
+        self._threads = api.threads = Threads()
 
     @bentoml.on_shutdown
     def close(self) -> None:

@@ -7,12 +7,16 @@ request is overdue on the thread, those behind it do not wait any more.
 
 import asyncio
 import logging
+import queue
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
 
-from serving.deadline import Claim, Deadline
+from serving.deadline import NEVER, Claim, Deadline
 from serving.metrics import RESCUED, SKIPPED
 
 Result = TypeVar("Result")
@@ -23,14 +27,54 @@ MOST_FOLLOWING, FOLLOWING_SECONDS = 64, 0.2
 logger = logging.getLogger("bentoml.recommend")
 
 
+@dataclass(eq=False)
+class _Job(Generic[Result]):
+    """Work in the line. Made on the event loop, and run on the thread.
+
+    Args:
+        work: What to do.
+        deadline: Of what it answers.
+        dropped: Whether it need not begin any more.
+        answer: What it answers, on the event loop.
+    """
+
+    work: Callable[[], Result]
+    deadline: Deadline
+    dropped: bool = False
+    answer: "asyncio.Future[Result]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def run(self) -> Callable[[], None]:
+        """Do it; what is answered tells the event loop."""
+        try:
+            return partial(self._tell, self.answer.set_result, self.work())
+        except Exception as error:
+            return partial(self._tell, self.answer.set_exception, error)
+
+    def _tell(self, how: Callable[[Any], None], what: Any) -> None:
+        with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+            self.answer.get_loop().call_soon_threadsafe(self._settle, how, what)
+
+    def _settle(self, how: Callable[[Any], None], what: Any) -> None:
+        if not self.answer.done():  # as it is where whoever waited was cancelled
+            how(what)
+
+
 class Turn:
-    """The thread and the line before it. Belongs to the event loop."""
+    """The thread and the line before it. Belongs to the event loop.
+
+    Not an executor of `concurrent.futures`: its two futures a job, and `asyncio.wait` on them, take twice as long.
+    """
 
     def __init__(self, name: str) -> None:
-        """``name`` is the thread's."""
-        self._name, self._thread = name, ThreadPoolExecutor(1, name)
+        """Start the thread of that name. It ends with the process, also where it hangs."""
+        self._name = name
+        self._line: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._closed = False
         self._due = float("inf")
         self._following = 0
+        threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     @property
     def is_overdue(self) -> bool:
@@ -39,7 +83,7 @@ class Turn:
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """What ``work`` answers, however long it takes."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._put(work, NEVER).answer
 
     async def within(
         self, deadline: Deadline, claim: Claim, work: Callable[[], Result], rescue: Callable[[], Result]
@@ -53,11 +97,11 @@ class Turn:
             rescue: Run on the event loop: it waits for nothing.
         """
         if not self.is_overdue:
-            future = asyncio.get_running_loop().run_in_executor(self._thread, self._timed(work, deadline))
-            if await self._in_time(future, deadline) or not claim.take():
-                return await future
-            future.cancel()  # where its turn has not come, it never does
-            future.add_done_callback(_ignored)
+            job = self._put(work, deadline)
+            if await self._in_time(job) or not claim.take():
+                return await job.answer
+            job.dropped = True
+            job.answer.add_done_callback(_ignored)
         RESCUED.inc()
         return rescue()
 
@@ -68,41 +112,63 @@ class Turn:
             SKIPPED.labels(self._name).inc()
             return
         self._following += 1
-        due = self._timed(work, Deadline.within(FOLLOWING_SECONDS))
-        asyncio.get_running_loop().run_in_executor(self._thread, due).add_done_callback(self._followed)
+        self._put(work, Deadline.within(FOLLOWING_SECONDS)).answer.add_done_callback(self._followed)
 
     def close(self) -> None:
         """Let what runs come to its end, and nothing begin."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
+        self._line.put(None)
 
-    def _followed(self, future: "asyncio.Future[None]") -> None:
+    def _put(self, work: Callable[[], Result], deadline: Deadline) -> _Job[Result]:
+        job = _Job(work, deadline)
+        self._line.put(job)
+        return job
+
+    def _serve(self) -> None:
+        """The thread."""
+        while (job := self._line.get()) is not None and not self._closed:
+            if not job.dropped:
+                self._due = time.monotonic() + job.deadline.patience
+                tell = job.run()
+                self._due = float("inf")
+                tell()
+
+    def _followed(self, answer: "asyncio.Future[None]") -> None:
         self._following -= 1
-        if not future.cancelled() and (error := future.exception()) is not None:
+        if not answer.cancelled() and (error := answer.exception()) is not None:
             logger.error("work after an answer failed: %s", type(error).__name__)
 
-    async def _in_time(self, future: "asyncio.Future[Result]", deadline: Deadline) -> bool:
+    async def _in_time(self, job: _Job[Any]) -> bool:
         """Whether it is done before its deadline draws near, and before the thread is overdue with what is ahead of it:
         whoever waits longest is rescued first, and those behind while they still have time."""
-        until = time.monotonic() + deadline.patience
-        while not future.done() and (patience := min(until, self._due) - time.monotonic()) > 0:
-            await asyncio.wait((future,), timeout=patience)
-        return future.done()
-
-    def _timed(self, work: Callable[[], Result], deadline: Deadline) -> Callable[[], Result]:
-        def timed() -> Result:
-            self._due = time.monotonic() + deadline.patience
-            try:
-                return work()
-            finally:
-                self._due = float("inf")
-
-        return timed
+        until = time.monotonic() + job.deadline.patience
+        while not job.answer.done() and (patience := min(until, self._due) - time.monotonic()) > 0:
+            await _done(job.answer, patience)
+        return job.answer.done()
 
 
-def _ignored(future: "asyncio.Future[Result]") -> None:
+async def _done(answer: "asyncio.Future[Any]", most: float) -> None:
+    """Return when it is, or after ``most`` seconds; `asyncio.wait` for one future."""
+    loop = asyncio.get_running_loop()
+    bell: asyncio.Future[None] = loop.create_future()
+
+    def ring(_: object = None) -> None:
+        if not bell.done():
+            bell.set_result(None)
+
+    timer = loop.call_later(most, ring)
+    answer.add_done_callback(ring)
+    try:
+        await bell
+    finally:
+        timer.cancel()
+        answer.remove_done_callback(ring)
+
+
+def _ignored(answer: "asyncio.Future[Any]") -> None:
     """Nobody waits for it any more: what it raised is nobody's."""
-    if not future.cancelled():
-        future.exception()
+    if not answer.cancelled():
+        answer.exception()
 
 
 class Threads:
