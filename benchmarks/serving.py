@@ -87,14 +87,13 @@ def run() -> dict[str, Any]:
         _python(environment, "-m", "benchmarks._serving_home")
         key = _python(environment, "recommend.py", "keys", "add", "bench", "--workspace", "bench",
                       "--scope", "recommend", "--rate", "1000000").split()[-1]  # fmt: skip
-        bare = json.loads(_python(environment, "-c", FLOOR).splitlines()[-1])
         with ExitStack() as stack:
             started = time.perf_counter()
             url = stack.enter_context(_server(environment | PINNED, "serving.service:Recommend", folder))
             start_seconds = time.perf_counter() - started
             unpinned = stack.enter_context(_server(environment, "serving.service:Recommend", folder))
             stock = stack.enter_context(_server(environment, "benchmarks._serving_stock:Stock", folder))
-            measured = _interleaved(environment, folder, url, unpinned, stock, key)
+            measured, bare = _interleaved(environment, folder, url, unpinned, stock, key)
             one = _saturated(folder, url, key)
         two_workers = environment | PINNED | {"RECOMMEND_WORKERS": "2"}
         with _server(two_workers, "serving.service:Recommend", folder) as url:
@@ -104,12 +103,15 @@ def run() -> dict[str, Any]:
 
 def _interleaved(
     environment: dict[str, str], folder: Path, url: str, unpinned: str, stock: str, key: str
-) -> dict[str, list[Load]]:
+) -> tuple[dict[str, list[Load]], dict[str, float]]:
+    """The loads by what was asked, and the floor's parts in milliseconds, medians over the same rounds."""
     measured: dict[str, list[Load]] = {}
+    floors: list[dict[str, float]] = []
     for ranker in ("lightgbm", "xgboost"):
         for recommender in ("items_500", "items_100"):
             _promote(environment, (url, unpinned), key, recommender, ranker)
         for _ in range(ROUNDS):
+            floors.append(json.loads(_python(environment, "-c", FLOOR).splitlines()[-1]))
             for what, path, candidates in (
                 ("empty endpoint", f"{stock}/bench/empty", 0),
                 ("stock Feast read, XGBoost", f"{stock}/bench/stock", 0),
@@ -120,7 +122,7 @@ def _interleaved(
                 if candidates or ranker == "xgboost":
                     found = _load(folder, path, key, f"items_{candidates or 500}", connections=1)
                     measured.setdefault(what, []).append(found)
-    return measured
+    return measured, {part: float(np.median([floor[part] for floor in floors])) for part in floors[0]}
 
 
 def _saturated(folder: Path, url: str, key: str) -> float:
@@ -252,7 +254,7 @@ def _report(
         table.add_row(
             *(str(row.get(name, "")) for name in ("what", "p50_ms", "p99_ms", "rps", "vs_stock", "vs_floor"))
         )
-    console = Console()
+    console = Console(width=120)  # also where the output is no terminal: the table stays a table
     console.print(table)
     console.print(
         f"8 connections, 500 candidates, XGBoost: {one_worker:.0f} requests/s by one worker, {two_workers:.0f} by two "
