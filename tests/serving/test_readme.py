@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
 from feature_repo.home import PROJECT
-from serving.contract import RecommendRequest
+from serving.contract import Item, RecommendRequest, RecommendResponse
 from serving.openapi import ROUTES
 from tests.serving.live_server import Server
 
@@ -124,6 +124,30 @@ def test_every_field_of_a_request_is_named(field: str) -> None:
     assert f"`{field}`" in API or f'"{field}"' in API, (
         f"the README's section on the API is silent about {field}"
     )
+
+
+@pytest.mark.parametrize("field", [*RecommendResponse.model_fields, *Item.model_fields])
+def test_every_field_of_an_answer_is_named(field: str) -> None:
+    assert f"`{field}`" in API, f"the README's section on the API is silent about {field}"
+
+
+def test_a_refusal_is_the_one_that_is_shown(server: Server) -> None:
+    (shown,) = (json.loads(b.text) for b in BLOCKS if b.language == "json" and '"status"' in b.text)
+    asked = {"recommender": "channel_browser", "query": {"user_id": "U1"}, "limit": 1000}
+    answer = server.http.post("/v1/recommend", json=asked)
+    assert answer.status_code == shown["status"]
+    assert answer.json() == shown
+
+
+def test_every_status_of_the_document_is_explained(server: Server) -> None:
+    paths = server.http.get("/v1/openapi.json").json()["paths"]
+    told = {
+        status for methods in paths.values() for route in methods.values() for status in route["responses"]
+    }
+    explained = set(
+        re.findall(r"\b[45]\d\d\b", "".join(re.findall(r"^\| (?:[45]\d\d.*?) \|", API, re.MULTILINE)))
+    )
+    assert told - {"200"} <= explained
 
 
 @pytest.mark.parametrize("path", [route.path for route in ROUTES])
