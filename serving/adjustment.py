@@ -25,10 +25,16 @@ def filter_by(draft: Draft) -> Draft:
 
 def boost(draft: Draft) -> Draft:
     """Add the request's expression to the scores; where it is no finite number it adds nothing."""
+    extra = boosts(draft)
+    return draft if extra is None else draft.but(scores=(draft.scores + extra).astype(np.float32))
+
+
+def boosts(draft: Draft) -> NDArray[np.float64] | None:
+    """What the request's expression adds to each score, ``[candidates]``; None where there is nothing to add."""
     if draft.wish.boost is None or not len(draft.candidates.ids):
-        return draft
-    extra = np.nan_to_num(_value(draft.wish.boost, draft), nan=0.0, posinf=0.0, neginf=0.0)
-    return draft.but(scores=(draft.scores + extra).astype(np.float32))
+        return None
+    extra: NDArray[np.float64] = _value(draft.wish.boost, draft)
+    return np.nan_to_num(extra, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def discount(recent: RecentImpressions, draft: Draft) -> Draft:

@@ -95,10 +95,12 @@ class Gate:
         """Count so many requests more against the caller's rate: those of a batch beyond the first.
 
         Raises:
-            Problem: 429 where there are more than the rate allows now.
+            Problem: 429 where there are more than the rate allows now; 422 where there are more than it ever does.
         """
         if caller.key_id is None or caller.rate is None or not requests:
             return
+        if requests >= caller.rate:
+            raise refusals.too_many_at_once(caller.rate, requests + 1)
         if wait := self._limiter.take(caller.key_id, caller.rate, self._nanoseconds(), requests):
             refusal = refusals.too_many(caller.rate, wait)
             REFUSALS.labels(refusal.kind).inc()

@@ -134,10 +134,13 @@ class Calls:
         body = RecommendRequest(**self._asked(recommender, query, options))
         return Call("POST", "/v1/recommend", RecommendResponse, body, idempotent=body.dry_run)
 
-    def recommend_batch(self, requests: Sequence[RecommendRequest]) -> Call[BatchResponse]:
+    def recommend_batch(
+        self, requests: Sequence[RecommendRequest | Mapping[str, Any]]
+    ) -> Call[BatchResponse]:
         """Likewise."""
-        body = BatchRequest(requests=[self._of_workspace(r) for r in requests])
-        idempotent = all(r.dry_run for r in requests)
+        asked = [RecommendRequest.model_validate(r) for r in requests]
+        body = BatchRequest(requests=[self._of_workspace(r) for r in asked])
+        idempotent = all(r.dry_run for r in asked)
         return Call("POST", "/v1/recommend/batch", BatchResponse, body, idempotent)
 
     def explain(

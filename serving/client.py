@@ -59,7 +59,7 @@ class Client:
         """
         return self._send(self._calls.recommend(recommender, query, options))
 
-    def recommend_batch(self, requests: Sequence[RecommendRequest]) -> BatchResponse:
+    def recommend_batch(self, requests: Sequence[RecommendRequest | Mapping[str, Any]]) -> BatchResponse:
         """Ask many in one call, 50 at most; each is answered in its place, with its answer or its problem.
 
         Raises:
@@ -122,7 +122,9 @@ class AsyncClient:
         """See `Client.recommend`."""
         return await self._send(self._calls.recommend(recommender, query, options))
 
-    async def recommend_batch(self, requests: Sequence[RecommendRequest]) -> BatchResponse:
+    async def recommend_batch(
+        self, requests: Sequence[RecommendRequest | Mapping[str, Any]]
+    ) -> BatchResponse:
         """See `Client.recommend_batch`."""
         return await self._send(self._calls.recommend_batch(requests))
 

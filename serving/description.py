@@ -23,6 +23,8 @@ def describe(recommender: Recommender, champions: Champions, instant: datetime) 
         outcome=recommender.outcome.name,
         context=[_context(field) for field in recommender.context],
         sources=[source.column for source in recommender.sources],
+        attributes=sorted(recommender.attribute_names),
+        alike_by=list(recommender.alike_by),
         model_version=champion.model_version,
         rung=champion.rung,
         since=champion.since,

@@ -29,8 +29,12 @@ def workspace_id(names: Identities, name: str | None) -> int:
     if name is None and len(known) == 1:
         return next(iter(known.values()))
     # Names of other tenants are not told to whoever guesses.
-    mend = "is not known here" if name is not None else "is needed, as this server holds several"
-    error = FieldError(pointer="#/workspace", detail=f"{mend}: send the name that it was ingested under")
+    mend = (
+        "is needed, as this server holds several: send the name that it was ingested under"
+        if name is None
+        else "is not known here: send the name that it was ingested under, or use a key of that workspace"
+    )
+    error = FieldError(pointer="#/workspace", detail=mend)
     raise bad_fields(400, "unknown-workspace", "The workspace is not clear", [error])
 
 

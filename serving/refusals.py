@@ -6,7 +6,7 @@
 from datetime import datetime
 
 from serving.keys import Scope
-from serving.problems import Problem
+from serving.problems import FieldError, Problem, misfit
 from serving.rate_limit import NANOSECONDS
 
 _REALM = 'Bearer realm="recommend"'
@@ -104,6 +104,12 @@ def too_many(rate: int, wait: int) -> Problem:
             "RateLimit": f'"key";r=0;t={seconds}',
         },
     )
+
+
+def too_many_at_once(rate: int, requests: int) -> Problem:
+    """422: a batch of more requests than the key may ever make in a second."""
+    mend = f"are {requests}, and the key may make {rate} requests a second: send at most as many in one batch"
+    return misfit([FieldError(pointer="#/requests", detail=mend)])
 
 
 def _unauthorized(kind: str, title: str, detail: str, invalid: str | None) -> Problem:

@@ -28,6 +28,8 @@ class Trace:
         place = None if ranked is None else _place(ranked, candidate)
         rank = None if place is None else place + 1
         verdict = _verdict(lost, candidate)
+        if verdict == "outranked" and ranked and place is not None and _is_passed_over(ranked, place, shown):
+            verdict = "too-alike"
         own = ranked.take(np.array([place])) if ranked is not None and place is not None else None
         sources, found = ([], []) if own is None else (own.candidates.sources[0], reasons(own)[0])
         rival = (
@@ -95,6 +97,13 @@ def _verdict(lost: tuple[str, Draft, Draft] | None, candidate: int) -> Verdict:
     return "outranked"
 
 
+def _is_passed_over(ranked: Draft, place: int, shown: Draft) -> bool:
+    """Whether an item with a lower rank is shown, as diversity was asked for."""
+    if not shown.wish.diversity:
+        return False
+    return bool(np.isin(ranked.candidates.ids[place + 1 :], shown.candidates.ids).any())
+
+
 def _rival(ranked: Draft, place: int, shown: Draft) -> Rival | None:
     if not shown.names:
         return None
@@ -120,6 +129,8 @@ def _detail(verdict: Verdict, rank: int | None, rival: Rival | None, shown: Draf
             return f"the filter does not hold: {text}"
         case "capped":
             return f"as many items as the caps allow stand above it: {dict(shown.wish.caps)}"
+        case "too-alike":
+            return f"ranked {rank}, and items less like those above it were chosen before it"
         case "forgotten":
             return "its id was erased from the vault"
         case "displaced":

@@ -79,6 +79,14 @@ class RecommenderDescription(BaseModel):
     sources: list[str] = Field(
         description="Where candidates come from, in order of trust", examples=[["by_comembership"]]
     )
+    attributes: list[str] = Field(
+        description="What `filter` and `boost` may name",
+        examples=[["channel_activity__members", "context__local_hour"]],
+    )
+    alike_by: list[str] = Field(
+        description="The features by which `diversity` tells items apart; none where it cannot be asked for",
+        examples=[["channel_activity__members"]],
+    )
     model_version: str = Field(
         description="What serves now; `declared` is the declaration's heuristic", examples=["declared"]
     )
