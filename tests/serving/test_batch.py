@@ -67,4 +67,8 @@ def test_a_batch_counts_as_many_requests() -> None:
     assert refused.value.details.status == 429
     at[0] = 200_000_000  # two tokens later
     gate.charge(caller, 6)
+    with pytest.raises(Problem) as refused:
+        gate.charge(caller, 10)  # of 11, which no wait would make fewer
+    assert refused.value.details.status == 422
+    assert "at most as many in one batch" in refused.value.details.detail
     gate.charge(Caller(None, None, frozenset({"admin"})), 1_000_000)

@@ -89,7 +89,7 @@ def test_the_same_with_asyncio(server: Server) -> None:
 def test_a_batch_has_answers_and_problems_in_their_places(server: Server) -> None:
     nosuch = BROWSER.model_copy(update={"recommender": "nosuch"})
     with Client(str(server.http.base_url)) as client:
-        right, wrong = client.recommend_batch([BROWSER, nosuch]).answers
+        right, wrong = client.recommend_batch([BROWSER, nosuch.model_dump(exclude_unset=True)]).answers
     assert right.answer is not None
     assert right.problem is None
     assert [item.rank for item in right.answer.items] == [1, 2]

@@ -108,6 +108,30 @@ def test_caps_and_strangers_are_named(server: Server) -> None:
     assert (unknown["verdict"], unknown["stages"]) == ("unknown", [])
 
 
+def test_a_boost_is_a_reason_as_large_as_it_is(server: Server) -> None:
+    members = recommender("channel_browser").feature_names.index("channel_activity__members")
+    wish = {"boost": "100 + 0.5 * coalesce(channel_activity__members, 0)", "limit": 3}
+    (query,) = ids(server, "user", ["U1"])
+    for item in server.recommend(explain=True, **wish)["items"]:
+        values = table_values(server, query, ids(server, "channel", [item["id"]]))
+        boost = item["reasons"][0]  # nothing else raised it by a hundred
+        assert boost["feature"] == "boost"
+        assert boost["contribution"] == boost["value"]
+        assert boost["value"] == pytest.approx(100 + 0.5 * float(np.nan_to_num(values[0, members])), abs=1e-3)
+        assert explain(server, "U1", item["id"], **wish)["reasons"] == item["reasons"]
+
+
+def test_who_gives_way_to_variety_is_told_so_and_nobody_else(server: Server) -> None:
+    shown = [item["id"] for item in server.recommend(limit=5, diversity=0.7)["items"]]
+    ranking = [item["id"] for item in server.recommend(limit=100)["items"]]
+    last = max(ranking.index(channel) for channel in shown)
+    assert last >= 5, "variety changed nothing, so that this shows nothing"
+    for place, channel in enumerate(ranking):
+        told = explain(server, "U1", channel, limit=5, diversity=0.7)
+        expected = "shown" if channel in shown else "too-alike" if place < last else "outranked"
+        assert (told["verdict"], told["beaten_by"] is None) == (expected, expected != "outranked")
+
+
 def test_an_explanation_logs_nothing_and_counts_the_stages(server: Server) -> None:
     before = server.recommend(limit=2)
     told = explain(server, "U1", before["items"][0]["id"], limit=2)

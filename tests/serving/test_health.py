@@ -68,3 +68,15 @@ def test_the_service_tells_its_health(server: Server) -> None:
     assert states["the event log's recovery"] == "working"
     assert said["unlogged_rows"] == 0
     assert said["ready"] == all(state == "working" for state in states.values())
+
+
+def test_an_instant_of_a_request_for_which_there_is_nothing_is_no_fault(server: Server) -> None:
+    def states() -> dict[str, str]:
+        return {part["part"]: part["state"] for part in server.http.get("/v1/health").json()["parts"]}
+
+    server.recommend()
+    before = states()
+    answer = server.recommend(as_of="2019-01-01T00:00:00Z", dry_run=True)
+    assert answer["rung"] == "popularity"
+    assert "nothing-known" in answer["warnings"]
+    assert states() == before
