@@ -5,20 +5,22 @@ begins with fetching what another core has just written; on one core it is at ha
 """
 
 import os
+import threading
 
 from feature_repo.errors import RecommendError
 
 PIN = "RECOMMEND_PIN"
 
 
-def pin(worker: int) -> None:
-    """Keep the calling thread, and those that it starts from now on, on one of the process's cores.
+def pin(worker: int, others: str) -> None:
+    """Keep the calling thread, those that it starts from now on, and running ones of a name, on one of the process's cores.
 
-    Those that there are already, as the log's, which mostly wait for a disk, stay free to go elsewhere.
+    All others that run already stay free to go elsewhere.
 
     Args:
         worker: The process's number among the workers, from 1. Workers choose from the last core on, as the first is
             the one that most machines have interrupt.
+        others: Name of threads that requests wait for.
 
     Raises:
         RecommendError: the operating system keeps no thread on a core.
@@ -27,4 +29,6 @@ def pin(worker: int) -> None:
         raise RecommendError(f"{PIN} is set, and only Linux keeps threads on a core: leave it out")
     cores = sorted(os.sched_getaffinity(0))
     core = cores[-(worker - 1) % len(cores) - 1]
-    os.sched_setaffinity(0, {core})
+    waited_for = [thread.native_id for thread in threading.enumerate() if thread.name == others]
+    for thread_id in (0, *filter(None, waited_for)):  # 0: the calling one
+        os.sched_setaffinity(thread_id, {core})

@@ -56,6 +56,7 @@ class Recommend:
         with unchecked():
             from serving.authentication import Gate
             from serving.engine import Engine
+            from serving.event_log import WRITER
             from serving.key_ring import KeyRing
             from serving.turn import Threads
 
@@ -63,8 +64,10 @@ class Recommend:
         api.gate = Gate(self._keys)
         self._engine = api.engine = Engine()
         self._keys.start()
-        if os.environ.get(PIN) == "1":  # the event loop's thread, and those of requests, which it starts
-            pin(bentoml.server_context.worker_index or 1)
+        if (
+            os.environ.get(PIN) == "1"
+        ):  # the event loop's thread, those of requests, which it starts, and the log's
+            pin(bentoml.server_context.worker_index or 1, WRITER)
         self._threads = api.threads = Threads()
 
     @bentoml.on_shutdown

@@ -18,7 +18,8 @@ About once a second the segment in use is closed, and its rows go into the Parqu
 """
 
 from serving.event_log.columns import Layout, float_lists
+from serving.event_log.group_commit import WRITER
 from serving.event_log.log import EventLog
 from serving.event_log.settings import Settings
 
-__all__ = ["EventLog", "Layout", "Settings", "float_lists"]
+__all__ = ["WRITER", "EventLog", "Layout", "Settings", "float_lists"]

@@ -22,6 +22,8 @@ from serving.faults import Faults
 from serving.metrics import LOG_ROWS, Children
 
 PART = "the event log"
+WRITER = "log-writer"
+"""Name of the thread that answers wait for."""
 _GROUP_BYTES = 8 << 20
 _CLOSE_SECONDS = 5.0
 _ROWS = Children(LOG_ROWS)
@@ -100,7 +102,7 @@ class GroupCommit:
         self._retry_at: float | None = None
         self._accounts = threading.Lock()
         self._waiting_bytes = self._waiting_rows = self._dropped_rows = 0
-        self._writer = threading.Thread(target=self._write_all, name="log-writer", daemon=True)
+        self._writer = threading.Thread(target=self._write_all, name=WRITER, daemon=True)
         self._syncer = threading.Thread(target=self._sync_all, name="log-syncer", daemon=True)
         self._writer.start()
         self._syncer.start()

@@ -20,7 +20,7 @@ def test_workers_take_the_cores_in_turn_from_the_last_on() -> None:
     cores, found = sorted(os.sched_getaffinity(0)), []
 
     def of(worker: int) -> None:
-        pin(worker)
+        pin(worker, "nobody")
         found.append(os.sched_getaffinity(0))
 
     for worker in range(1, 2 * len(cores) + 1):
@@ -29,6 +29,20 @@ def test_workers_take_the_cores_in_turn_from_the_last_on() -> None:
         thread.join()
     assert found == [{core} for core in reversed(cores)] * 2
     assert os.sched_getaffinity(0) == set(cores), "other threads stay where they are"
+
+
+def test_running_threads_of_the_name_are_kept_as_well() -> None:
+    done = threading.Event()
+    threads = {name: threading.Thread(target=done.wait, name=name) for name in ("waited for", "another")}
+    for thread in threads.values():
+        thread.start()
+    caller = threading.Thread(target=pin, args=(1, "waited for"))
+    caller.start()
+    caller.join()
+    found = {name: os.sched_getaffinity(thread.native_id or 0) for name, thread in threads.items()}
+    done.set()
+    cores = os.sched_getaffinity(0)
+    assert found == {"waited for": {max(cores)}, "another": cores}
 
 
 def test_the_event_loop_and_the_ranking_thread_share_a_core(server: Server, tmp_path: Path) -> None:
@@ -41,7 +55,7 @@ def test_the_event_loop_and_the_ranking_thread_share_a_core(server: Server, tmp_
         assert worker.pid in kept
         assert len(kept) >= 2
         assert len({frozenset(os.sched_getaffinity(t)) for t in kept}) == 1
-        assert len(threads(worker)) > len(kept), "the log's threads are free"
+        assert len(threads(worker)) > len(kept), "the log's sync and rotation are free"
 
 
 def threads(process: psutil.Process) -> list[int]:
