@@ -62,12 +62,9 @@ def differences(draft: Draft, lower: int, higher: int) -> list[Reason]:
 
 def sentence(sources: Sequence[str], found: Sequence[Reason]) -> str:
     """The reasons as a person reads them."""
-    named = f"found by {' and '.join(sources)}" if sources else "found by no source"
-    told = [
-        f"{r.feature.replace('__', ' ').replace('_', ' ')} {_shown(r.value)} ({r.contribution:+.2f})"
-        for r in found
-    ]
-    return "; ".join([named, *told])
+    named = " and ".join(_plain(source.removeprefix("by_")) for source in sources) or "no source"
+    told = [f"{_plain(r.feature)} {_shown(r.value)} ({r.contribution:+.2f})" for r in found]
+    return "; ".join([f"found by {named}", *told])
 
 
 def _terms(draft: Draft) -> _Terms:
@@ -77,6 +74,10 @@ def _terms(draft: Draft) -> _Terms:
     if extra is None:
         return _Terms(names, values.astype(np.float64), parts.astype(np.float64))
     return _Terms((*names, BOOST), np.column_stack((values, extra)), np.column_stack((parts, extra)))
+
+
+def _plain(name: str) -> str:
+    return name.replace("__", " ").replace("_", " ")
 
 
 def _shown(value: float | None) -> str:

@@ -164,7 +164,7 @@ class Item(BaseModel):
     why: str | None = Field(
         default=None,
         description="The same as a person reads it",
-        examples=["found by by_popularity; activity visits 7d 35 (+0.82)"],
+        examples=["found by popularity; activity visits 7d 35 (+0.82)"],
     )
     sources: list[str] = Field(
         description="The candidate sources that named it; `caller` for one of your own",

@@ -80,7 +80,8 @@ def test_reasons_are_the_greatest_terms_of_the_score(server: Server) -> None:
         assert [r["feature"] for r in item["reasons"]] == [declared.feature_names[n] for n in best]
         assert [r["contribution"] for r in item["reasons"]] == pytest.approx(terms[best].tolist(), abs=1e-5)
         assert [r["value"] for r in item["reasons"]] == pytest.approx(row[best].tolist(), abs=1e-5)
-        assert item["why"].startswith(f"found by {' and '.join(item['sources'])}; ")
+        named = " and ".join(source.removeprefix("by_") for source in item["sources"])
+        assert item["why"].startswith(f"found by {named}; ")
     plain = server.recommend(limit=5)["items"]
     assert all(i["reasons"] == [] and i["why"] is None for i in plain)
 
