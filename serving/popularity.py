@@ -45,6 +45,8 @@ class PopularLists:
             ids = self._store.popular(recommender, workspace_id, as_of)
         except Exception as error:
             self._faults.report(_part(recommender), error)
+            key = recommender.name, workspace_id  # that it works again is seen by the next refresh
+            self._due[key] = min(self._due.get(key, math.inf), time.monotonic() + RETRY_SECONDS)
             ids = None
         return self.last(recommender, workspace_id, as_of) if ids is None else (ids, True)
 
