@@ -19,7 +19,7 @@ day_sets = st.lists(st.integers(5, DAYS + 95), min_size=2, max_size=4, unique=Tr
 
 
 @pytest.mark.slow
-@settings(max_examples=2, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(days=day_sets, cut=st.integers(1, 3))
 def test_any_days_in_any_order_and_any_pieces(home: Path, days: list[date], cut: int) -> None:
     for folder in (path for path in home.iterdir() if path.is_dir()):
