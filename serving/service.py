@@ -64,9 +64,8 @@ class Recommend:
         api.gate = Gate(self._keys)
         self._engine = api.engine = Engine()
         self._keys.start()
-        if (
-            os.environ.get(PIN) == "1"
-        ):  # the event loop's thread, those of requests, which it starts, and the log's
+        if os.environ.get(PIN) == "1":
+            # The event loop's thread, those of requests, which it starts below, and the log's writer.
             pin(bentoml.server_context.worker_index or 1, WRITER)
         self._threads = api.threads = Threads()
 

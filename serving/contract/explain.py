@@ -51,8 +51,8 @@ class ExplainResponse(BaseModel):
 
     verdict: Verdict = Field(
         description="`shown`; `unknown` here; `not-retrieved` by any source; `excluded` by the request, or the asker "
-        "themselves; `filtered` by the request's filter; `capped` by its caps; `outranked`; `too-alike`, as items with lower scores were chosen for diversity; `forgotten`, its id "
-        "was erased; `displaced` by exploration",
+        "themselves; `filtered` by the request's filter; `capped` by its caps; `outranked`; `too-alike`, as items with "
+        "lower scores were chosen for diversity; `forgotten`, its id was erased; `displaced` by exploration",
         examples=["outranked"],
     )
     detail: str = Field(
