@@ -99,7 +99,8 @@ def test_load_without_end_costs_neither_an_error_nor_memory_nor_a_row(server: Se
     said = (
         f"{load.rate:.0f} requests a second, median {np.median(took):.1f} ms, 99.9 % within "
         f"{np.quantile(took, 0.999):.0f} ms, {(took > DEADLINE_MS).sum()} of {len(took)} late; "
-        f"memory {warm >> 20} MB warm, {last >> 20} MB at the end"
+        f"memory {warm >> 20} MB warm, {last >> 20} MB at the end; all along, in MB: "
+        + " ".join(str(m >> 20) for m in memory[:: max(len(memory) // 60, 1)])
     )
     print(said)
     assert last <= warm * (1 + MAY_GROW), said
