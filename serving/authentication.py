@@ -51,8 +51,7 @@ class Caller:
         if self.own_workspace is None:
             return named
         if named is not None and named != self.own_workspace:
-            REFUSALS.labels("other-workspace").inc()
-            raise refusals.other_workspace(self.own_workspace)
+            raise _counted(refusals.other_workspace(self.own_workspace))
         return self.own_workspace
 
 
@@ -88,7 +87,7 @@ class Gate:
         try:
             return self._admitted(request, needed)
         except Problem as refusal:
-            REFUSALS.labels(refusal.kind).inc()
+            _counted(refusal)
             raise
 
     def charge(self, caller: Caller, requests: int) -> None:
@@ -100,11 +99,9 @@ class Gate:
         if caller.key_id is None or caller.rate is None or not requests:
             return
         if requests >= caller.rate:
-            raise refusals.too_many_at_once(caller.rate, requests + 1)
+            raise _counted(refusals.too_many_at_once(caller.rate, requests + 1))
         if wait := self._limiter.take(caller.key_id, caller.rate, self._nanoseconds(), requests):
-            refusal = refusals.too_many(caller.rate, wait)
-            REFUSALS.labels(refusal.kind).inc()
-            raise refusal
+            raise _counted(refusals.too_many(caller.rate, wait))
 
     def _admitted(self, request: starlette.types.Scope, needed: Scope) -> Caller:
         if self._ring.keyless:
@@ -134,6 +131,11 @@ class Gate:
         if key.expires is not None and key.expires <= self._wall_clock():
             raise refusals.expired_key(key.expires)
         return key
+
+
+def _counted(refusal: Problem) -> Problem:
+    REFUSALS.labels(refusal.kind).inc()
+    return refusal
 
 
 def _on_this_machine(request: starlette.types.Scope) -> bool:

@@ -27,12 +27,11 @@ class RateLimiter:
             key_id: Whose bucket. With another rate it is another bucket, and full.
             rate: Tokens a second; the bucket holds as many.
             now: ns of a clock that never goes back.
-            tokens: How many; more than the bucket holds empty a full one.
+            tokens: How many, up to ``rate``.
 
         Returns:
             0 where they were taken, else after how many ns there will be enough.
         """
-        tokens = min(tokens, rate)
         instant = now * rate
         due = max(self._due.get((key_id, rate), instant), instant)
         early = due - instant - (rate - tokens) * NANOSECONDS

@@ -1,4 +1,4 @@
-"""Three files over HTTP, with headers under which they can load and reach nothing but this service."""
+"""A few files over HTTP, with headers under which they can load and reach nothing but this service."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +18,7 @@ HEADERS = {
 }
 """Ids are other people's text: should one ever be taken for markup, it still runs and loads nothing."""
 
+_SCRIPTS = ("page.js", "api.js", "combobox.js", "markup.js")
 _FILES = StaticFiles(directory=Path(__file__).with_name("static"))
 
 
@@ -33,8 +34,7 @@ def _file(name: str) -> Callable[[Request], Awaitable[Response]]:
 page = Starlette(
     routes=[
         Route("/", _file("index.html")),
-        Route("/page.js", _file("page.js")),
-        Route("/page.css", _file("page.css")),
+        *(Route(f"/{name}", _file(name)) for name in ("page.css", *_SCRIPTS)),
     ]
 )
 """A Starlette with these routes alone: BentoML looks into one, and answers every other path itself."""

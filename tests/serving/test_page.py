@@ -126,8 +126,13 @@ def tab(context: BrowserContext, server: Server) -> Tab:
     return Tab(context.new_page(), str(server.http.base_url))
 
 
-def test_three_files_and_nothing_else(server: Server) -> None:
-    for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
+def test_the_files_of_the_page_and_nothing_else(server: Server) -> None:
+    for path, kind in (
+        ("/", "text/html"),
+        ("/page.js", "text/javascript"),
+        ("/combobox.js", "text/javascript"),
+        ("/page.css", "text/css"),
+    ):
         for answer in (server.http.get(path), server.http.head(path)):
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith(kind)

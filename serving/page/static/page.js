@@ -1,61 +1,16 @@
 /* Asks the API under v1/ and shows its answers. Every request is a dry run. What comes from the API goes into the
    document as text only: ids are other people's words. */
 
-const API = new URL("v1/", document.baseURI);
-const KEY = "recommend-key";
-const TYPING_MS = 120;
+import { KEY, Refusal, line } from "./api.js";
+import { combobox } from "./combobox.js";
+import { bar, fact, greatest, make, number, reasonTable, table } from "./markup.js";
+
 const PATIENCE_MS = 5000; // a person has more of it than a program, and wants to see the best answer
 const FIELDS = ["recommender", "variant", "query", "limit", "workspace", "candidate"];
 
 const at = (id) => document.getElementById(id);
-let recommenders = [];
-
-/** What the API refused, as problem details (RFC 9457). */
-class Refusal extends Error {
-  constructor(status, problem) {
-    super(problem.detail);
-    Object.assign(this, { status, title: problem.title, errors: problem.errors ?? [] });
-  }
-}
-
-/** A function that asks the API; while it waits, asking again gives up what it asked before. */
-function line() {
-  let waiting = new AbortController();
-  return async (path, body) => {
-    waiting.abort();
-    waiting = new AbortController();
-    const headers = body ? { "Content-Type": "application/json" } : {};
-    const key = sessionStorage.getItem(KEY);
-    if (key) headers.Authorization = `Bearer ${key}`;
-    const request = { method: body ? "POST" : "GET", headers, body: JSON.stringify(body), signal: waiting.signal };
-    let response;
-    try {
-      response = await fetch(new URL(path, API), request);
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      throw new Refusal(0, { detail: "The service does not answer: see whether it runs, then try again." });
-    }
-    const sent = (response.headers.get("Content-Type") ?? "").includes("json") ? await response.json() : null;
-    if (response.ok) return sent;
-    throw new Refusal(response.status, sent ?? { detail: `The service answered ${response.status}: see its log.` });
-  };
-}
 const lines = { recommenders: line(), answer: line(), verdict: line() };
-
-function make(tag, className, ...content) {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.append(...content.filter((part) => part !== false));
-  return element;
-}
-
-/** A name of words joined by underscores, which may break after each. */
-function breakable(text) {
-  return make("span", "code", ...text.split(/(?<=_)(?=[^_])/).flatMap((word) => [word, make("wbr", "")]));
-}
-
-const number = (value) =>
-  value === null ? "missing" : value.toLocaleString("en", { maximumFractionDigits: 3, useGrouping: false });
+let recommenders = [];
 
 /* Problems: next to the field that they name, else in a line of their own. */
 
@@ -219,8 +174,6 @@ function facts(answer) {
   ].filter(Boolean);
 }
 
-const fact = (term, value, className = "") => make("div", className, make("dt", "", term), make("dd", "", value));
-
 function row({ id, rank, score, propensity, sources, reasons, why }, scale, rung) {
   const summary = make("summary", "",
     make("span", "rank", String(rank)),
@@ -234,34 +187,6 @@ function row({ id, rank, score, propensity, sources, reasons, why }, scale, rung
   details.append(reasons.length ? reasonTable("What raised its score", reasons, scale) : make("p", "quiet", bare));
   if (propensity < 1) details.append(make("p", "quiet", `Explored: it stands here with probability ${number(propensity)}.`));
   return make("li", "", details);
-}
-
-const greatest = (reasons) => Math.max(0, ...reasons.map(({ contribution }) => Math.abs(contribution)));
-
-function reasonTable(caption, reasons, scale) {
-  const rows = reasons.map(({ feature, value, contribution }) => [
-    make("th", "", breakable(feature), bar(Math.abs(contribution) / scale)),
-    make("td", "", number(value)),
-    make("td", "", (contribution < 0 ? "" : "+") + number(contribution)),
-  ]);
-  return table(caption, ["feature", "value", "contribution"], rows);
-}
-
-function table(caption, titles, rows) {
-  rows.forEach(([head]) => (head.scope = "row"));
-  const heads = titles.map((title) => Object.assign(make("th", "", title), { scope: "col" }));
-  return make("table", "",
-    make("caption", "", caption),
-    make("thead", "", make("tr", "", ...heads)),
-    make("tbody", "", ...rows.map((cells) => make("tr", "", ...cells))),
-  );
-}
-
-/** As long as ``share`` of its cell, 0 to 1; the number stands in the row as well. */
-function bar(share) {
-  const element = make("span", "bar");
-  element.style.inlineSize = `${100 * share}%`;
-  return element;
 }
 
 /* Why not? */
@@ -310,89 +235,19 @@ function showVerdict({ verdict, detail, rank, score, sources, rung, model_versio
   at("verdict").replaceChildren(...parts.filter(Boolean));
 }
 
-/* Suggestions: the combobox of the ARIA Authoring Practices, with a list and manual selection. */
+/* Suggestions of ids. */
 
 function suggest(field, kind, picked) {
-  const input = at(field);
-  const list = at(`${field}-list`);
   const ask = line();
-  let timer = 0;
-  let active = -1;
-  let wanted = 0; // counts up, so that a list which comes after it was closed stays so
-
-  function close() {
-    clearTimeout(timer);
-    wanted += 1;
-    list.hidden = true;
-    activate(-1);
-    input.ariaExpanded = "false";
-  }
-
-  function activate(index) {
-    active = index;
-    [...list.children].forEach((option, n) => (option.ariaSelected = String(n === index)));
-    list.children[index]?.scrollIntoView({ block: "nearest" });
-    if (index < 0) input.removeAttribute("aria-activedescendant");
-    else input.setAttribute("aria-activedescendant", list.children[index].id);
-  }
-
-  async function open() {
-    if (!chosen()) return;
-    const asked = { recommender: chosen().name, kind, prefix: input.value };
+  const find = async (prefix) => {
+    if (!chosen()) return [];
+    const asked = { recommender: chosen().name, kind, prefix };
     if (at("workspace").value) asked.workspace = at("workspace").value;
-    const mine = (wanted += 1);
-    let ids;
-    try {
-      ({ ids } = await ask(`ids?${new URLSearchParams(asked)}`));
-    } catch (error) {
-      if (mine === wanted) close();
-      return complain(error, { prefix: field });
-    }
-    if (mine !== wanted) return;
-    const marked = list.children[active]?.textContent;
-    list.replaceChildren(
-      ...ids.map((id, n) => Object.assign(make("li", "", id), { id: `${field}-${n}`, role: "option" })),
-    );
-    activate(ids.indexOf(marked));
-    list.hidden = !ids.length;
-    input.ariaExpanded = String(!list.hidden);
-  }
-
-  function pick(index) {
-    input.value = list.children[index].textContent;
-    close();
-    picked();
-  }
-
-  input.addEventListener("input", () => {
-    mark(field, "");
-    clearTimeout(timer);
-    timer = setTimeout(open, TYPING_MS);
-  });
-  input.addEventListener("focus", () => input.value || open());
-  input.addEventListener("blur", close);
-  input.addEventListener("keydown", (event) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) {
-      event.preventDefault();
-      const count = list.children.length;
-      if (list.hidden) open();
-      else activate((active < 0 && step < 0 ? count - 1 : active + step + count) % count);
-    } else if (event.key === "Enter" && active >= 0) {
-      event.preventDefault();
-      pick(active);
-    } else if (event.key === "Escape" && !list.hidden) {
-      event.preventDefault();
-      close();
-    } else if (event.key === "Enter") {
-      close();
-    }
-  });
-  list.addEventListener("mousedown", (event) => event.preventDefault());
-  list.addEventListener("click", (event) => {
-    const option = event.target.closest("[role=option]");
-    if (option) pick([...list.children].indexOf(option));
-  });
+    return (await ask(`ids?${new URLSearchParams(asked)}`)).ids;
+  };
+  const failed = (error) => complain(error, { prefix: field });
+  combobox(at(field), at(`${field}-list`), { find, picked, failed });
+  at(field).addEventListener("input", () => mark(field, ""));
 }
 
 suggest("query", "query", search);
