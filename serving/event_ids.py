@@ -20,8 +20,8 @@ class EventIds:
     """
 
     def __init__(self, logged: Iterable[int], most: int = REMEMBERED) -> None:
-        """Remember those that were ``logged`` before, oldest first, but of all ids only the last ``most``, and at most
-        a twentieth more."""
+        """Remember those that were ``logged`` before, oldest first, and of all ids the last ``most``, with up to a
+        tenth more."""
         self._lock = threading.Lock()
         self._awaited: dict[int, Future[bool]] = {}
         self._size = max(most // _GENERATIONS, 1)

@@ -29,4 +29,4 @@ def test_the_latest_ids_that_reached_the_disk_are_known_and_old_ones_are_not(
         assert all(found is None or found.result() for found in known)
         remembered = {id_ for id_, found in enumerate(known) if found is not None}
         assert set(safe[-most:]) <= remembered <= set(safe)
-        assert len(remembered) <= most + max(most // 20, 1)
+        assert len(remembered) <= most + max(most // 10, 2)
