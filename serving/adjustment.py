@@ -14,6 +14,9 @@ from serving.exploration import draw
 from serving.expressions import Expression
 from serving.recent import RecentImpressions
 
+_MOST = float(np.finfo(np.float32).max) / 2
+"""What a boost adds at most: scores are float32, and a sum of the two must be finite."""
+
 
 def filter_by(draft: Draft) -> Draft:
     """Keep the candidates for which the request's expression holds."""
@@ -24,7 +27,7 @@ def filter_by(draft: Draft) -> Draft:
 
 
 def boost(draft: Draft) -> Draft:
-    """Add the request's expression to the scores; where it is no finite number it adds nothing."""
+    """Add the request's expression to the scores; where it is no number that a score can be it adds nothing."""
     extra = boosts(draft)
     return draft if extra is None else draft.but(scores=(draft.scores + extra).astype(np.float32))
 
@@ -34,7 +37,7 @@ def boosts(draft: Draft) -> NDArray[np.float64] | None:
     if draft.wish.boost is None or not len(draft.candidates.ids):
         return None
     extra: NDArray[np.float64] = _value(draft.wish.boost, draft)
-    return np.nan_to_num(extra, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.where(np.abs(extra) <= _MOST, extra, 0.0)  # NaN is not
 
 
 def discount(recent: RecentImpressions, draft: Draft) -> Draft:

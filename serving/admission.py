@@ -76,7 +76,7 @@ def admit(
     query_id = interned(names, workspace, recommender.query_kind, raw)
     experiment, variant = _variant(recommender, query_id, instant, request.variant)
     scorer = champions.serving(recommender.name, variant)
-    token_key = names.token_key(workspace)
+    token_key = page_token.own_key(names.token_key(workspace), recommender.name, raw)
     wanted = wish(recommender, names, workspace, request)
     draft = Draft(
         request_id=request_id.new(recommender.name),
@@ -90,7 +90,7 @@ def admit(
         deadline=deadline,
         claim=claim,
         token_key=token_key,
-        shown=_shown(token_key, recommender, query_id, request.page_token),
+        shown=_shown(token_key, request.page_token),
         workspace_id=workspace,
         instant=instant,
         limit=request.limit,
@@ -125,10 +125,10 @@ def _shadows(recommender: Recommender, experiment: str | None, instant: datetime
     return running.shadows if running is not None and running.name == experiment else ()
 
 
-def _shown(key: bytes, recommender: Recommender, query_id: int, token: str | None) -> tuple[int, ...]:
+def _shown(key: bytes, token: str | None) -> tuple[int, ...]:
     if token is None:
         return ()
-    shown = page_token.unseal(key, recommender.name, query_id, token)
+    shown = page_token.unseal(key, token)
     if shown is None:
         mend = "is none that was answered to this query: send the next_page_token of the page before, with its query"
         raise _unfit([FieldError(pointer=pointer(("page_token",)), detail=mend)])

@@ -1,19 +1,18 @@
 """Which scorer serves each recommender: follows the champions' files, swaps without a restart."""
 
 import logging
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
 from feature_repo.errors import RecommendError
 from feature_repo.experiment import CHAMPION, DECLARED, Variant
 from feature_repo.recommender import Recommender
+from serving.poller import Poller
 from serving.scorer import Scorer, declared_heuristic, promoted
 from training import bundle
 from training.bundle import Bundle
 from training.champion import champion, champion_path, resolve
 
-POLL_SECONDS = 1.0
 DAY_ONE, LINEAR = "heuristic", "logistic"
 """Rungs of `training.rankers.LADDER`."""
 
@@ -37,8 +36,7 @@ class Champions:
         self._arms: dict[tuple[str, str], Scorer] = {}
         self._missing: set[tuple[str, str, int | None]] = set()
         self._seen: dict[str, int | None] = {}
-        self._stopping = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="champions", daemon=True)
+        self._poller = Poller("champions", self.refresh)
         self.refresh()
         for name in recommenders:
             if champion_path(name).exists():
@@ -50,13 +48,12 @@ class Champions:
             )
 
     def start(self) -> None:
-        """Look for promotions every `POLL_SECONDS`, off the request path."""
+        """Look for promotions from now on, off the request path."""
         self._poller.start()
 
     def close(self) -> None:
         """Stop looking."""
-        self._stopping.set()
-        self._poller.join()
+        self._poller.close()
 
     def current(self, name: str) -> Scorer:
         """What serves the recommender now."""
@@ -99,7 +96,7 @@ class Champions:
             wanted = {v.version for e in recommender.experiments for v in e.variants} - {CHAMPION, DECLARED}
             for version in wanted:
                 # What is missing is looked for again after the next promotion: until then it would fail as it did.
-                failed = (name, version, self._seen[name]) in self._missing
+                failed = (name, version, self._seen.get(name)) in self._missing
                 if (name, version) not in self._arms and not failed:
                     self._load_arm(recommender, version)
 
@@ -134,7 +131,7 @@ class Champions:
         try:
             scorer = promoted(_bundle(recommender, resolve(recommender.name, version)), None)
         except Exception as error:
-            self._missing.add((recommender.name, version, self._seen[recommender.name]))
+            self._missing.add((recommender.name, version, self._seen.get(recommender.name)))
             logger.error(
                 "an experiment on %s names %s: %s; its champion stands in",
                 recommender.name,
@@ -143,10 +140,6 @@ class Champions:
             )
             return
         self._arms[recommender.name, version] = scorer
-
-    def _poll(self) -> None:
-        while not self._stopping.wait(POLL_SECONDS):
-            self.refresh()
 
 
 def _bundle(recommender: Recommender, version: str) -> Bundle:

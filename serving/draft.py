@@ -1,6 +1,6 @@
 """An answer in the making: what one request's stages hand from one to the next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from feature_repo.context import ContextValue
 from feature_repo.experiment import OUTSIDE, Variant
 from feature_repo.recommender import Recommender
+from serving.contract import Reason
 from serving.deadline import NEVER, Claim, Deadline
 from serving.scorer import Scorer
 from serving.wish import Wish
@@ -40,15 +41,26 @@ class Candidates:
         return [[name for k, name in enumerate(self.names) if bits >> k & 1] for bits in self.named.tolist()]
 
     @property
-    def is_retrieved(self) -> NDArray[np.bool_]:
-        """For each candidate, whether a source named it, and not only the caller; ``[candidates]``."""
-        own = sum(1 << k for k, name in enumerate(self.names) if name != CALLER)
-        retrieved: NDArray[np.bool_] = (self.named & np.uint64(own)) != 0
-        return retrieved
+    def is_own(self) -> NDArray[np.bool_]:
+        """For each candidate, whether the caller named it; ``[candidates]``."""
+        own: NDArray[np.bool_] = (self.named & self._own) != 0
+        return own
+
+    def with_own(self, ids: NDArray[np.int64]) -> "Candidates":
+        """The same, where ``ids`` are those that the caller named, as far as they are among these; some may have nobody
+        then who named them."""
+        own = np.isin(self.ids, ids)
+        return Candidates(
+            self.ids, np.where(own, self.named | self._own, self.named & ~self._own), self.names
+        )
 
     def take(self, positions: NDArray[np.int64]) -> "Candidates":
         """Those at ``positions``, in that order."""
         return Candidates(self.ids[positions], self.named[positions], self.names)
+
+    @property
+    def _own(self) -> np.uint64:
+        return np.uint64(1 << self.names.index(CALLER))
 
 
 NOBODY = Candidates(np.zeros(0, np.int64), np.zeros(0, np.uint64), ())
@@ -66,7 +78,7 @@ class Draft:
         shadows: What scores the candidates too, by variant, and is logged, but not shown.
         deadline: Until when the answer is due.
         claim: Taken before the answer is logged.
-        token_key: What page tokens are sealed with.
+        token_key: What the asker's page tokens are sealed with.
         shown: Ids that pages before this one have shown, in their order.
         workspace_id: Whose request it is.
         instant: As of when; the impressions' ``event_timestamp``.
@@ -86,6 +98,7 @@ class Draft:
         left: How many candidates there were to choose the shown ones from.
         names: The caller's ids of the candidates; once known, the candidates are those that can be shown.
         propensities: float32, ``[candidates]``, of the items at their positions; once known, all are shown.
+        reasons: For each candidate, what raised its score most; once known, none where they are not asked for.
         warnings: Codes of what the caller may want to know.
         pool: The draft before it was scored, for the shadows; none where there are none.
         timings: Seconds by stage; one object for all copies.
@@ -118,6 +131,7 @@ class Draft:
     left: int = 0
     names: tuple[str, ...] = ()
     propensities: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    reasons: tuple[Sequence[Reason], ...] = ()
     warnings: tuple[str, ...] = ()
     pool: "Draft | None" = None
     timings: dict[str, float] = field(default_factory=dict)

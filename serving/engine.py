@@ -1,5 +1,6 @@
 """The service without its HTTP: everything it holds open, and its answers."""
 
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,8 +35,8 @@ from serving.health import health
 from serving.identity import interned, workspace_id
 from serving.impressions import TooLate
 from serving.metrics import REQUESTS, Children
-from serving.names import Identities, Names
-from serving.outcomes import Outcomes, Recording
+from serving.names import Identities, Memory, Names
+from serving.outcomes import Outcomes, Recording, unrecorded
 from serving.pipeline import Pipeline
 from serving.popularity import PopularLists
 from serving.problems import Problem
@@ -120,7 +121,7 @@ class Engine:
                 raise TooLate from None
             return self._from_memory(request, caller, deadline, "identities-failed")
         return Answer(
-            self._counted(response(draft, request.explain)),
+            self._counted(response(draft)),
             partial(self._afterwards, draft),
             partial(self._pipeline.shadow, draft) if draft.pool is not None else None,
         )
@@ -142,11 +143,12 @@ class Engine:
         """
         try:
             draft = self._admitted(request, caller, NEVER, claim)
-        except _VaultIsDown:
+            candidate = self._candidate(self._names, request, draft)
+        except (_VaultIsDown, sqlite3.Error):
             if not claim.take():
                 raise TooLate from None
             return self.rescued_explanation(request, caller)
-        return self._explanation(request, draft, self._names, self._pipeline.run)
+        return self._explanation(request, draft, candidate, self._pipeline.run)
 
     def rescued_explanation(self, request: ExplainRequest, caller: Caller) -> ExplainResponse:
         """The same of the answer that would be given from memory now.
@@ -156,7 +158,9 @@ class Engine:
         """
         names = self._names.memory
         draft = self._admit(names, request, caller, NEVER, Claim()).degrade("deadline")
-        return self._explanation(request, draft, names, self._pipeline.rescue)
+        return self._explanation(
+            request, draft, self._candidate(names, request, draft), self._pipeline.rescue
+        )
 
     async def logged(self, deadline: Deadline) -> None:
         """Wait, within the log's budget and the deadline, until the answers so far are in the log. See
@@ -164,8 +168,13 @@ class Engine:
         await self._log.settled(deadline.patience)
 
     def record(self, request: OutcomesRequest, caller: Caller) -> Recording:
-        """Log outcomes, on a thread of its own beside the one that ranks. See `Outcomes.record`."""
-        return self._outcomes.record(request, caller)
+        """Log outcomes, on a thread of its own beside the one that ranks. See `Outcomes.record`; where the vault is down,
+        nothing is logged, and the sender is told so."""
+        try:
+            return self._outcomes.record(request, caller)
+        except sqlite3.Error as error:
+            self._faults.report(_VAULT, error)
+            return unrecorded(request)
 
     async def acknowledge(self, recording: Recording) -> OutcomesResponse:
         """What became of the outcomes, once it is on the disk."""
@@ -181,15 +190,23 @@ class Engine:
         return RecommendersResponse(recommenders=found)
 
     def ids(self, request: IdsRequest, caller: Caller) -> IdsResponse:
-        """Ids that begin so. May be called where `record` may.
+        """Ids that begin so; those that are remembered, where the vault is down. May be called where `record` may.
 
         Raises:
             Problem: the caller must change the request.
         """
         recommender = find(self._recommenders, request.recommender)
-        workspace = workspace_id(self._outcome_vault, caller.workspace(request.workspace))
         kind = recommender.query_kind if request.kind == "query" else recommender.candidate_kind
-        return IdsResponse(ids=self._outcome_vault.beginning_with(workspace, kind, request.prefix, MAX_IDS))
+
+        def known(names: Vault | Memory) -> list[str]:
+            workspace = workspace_id(names, caller.workspace(request.workspace))
+            return names.beginning_with(workspace, kind, request.prefix, MAX_IDS)
+
+        try:
+            return IdsResponse(ids=known(self._outcome_vault))
+        except sqlite3.Error as error:
+            self._faults.report(_VAULT, error)
+            return IdsResponse(ids=known(self._names.memory))
 
     def _warm_up(self, recent: RecentImpressions) -> None:
         self._names.refresh()
@@ -225,17 +242,18 @@ class Engine:
         admitted = self._admit(self._names.memory, request, caller, deadline, Claim())
         draft = self._pipeline.rescue(admitted.degrade(why))
         self._pipeline.conclude(draft)
-        return Answer(self._counted(response(draft, request.explain)))
+        return Answer(self._counted(response(draft)))
+
+    def _candidate(self, names: Identities, request: ExplainRequest, draft: Draft) -> int:
+        return interned(names, draft.workspace_id, draft.recommender.candidate_kind, request.candidate)
 
     def _explanation(
         self,
         request: ExplainRequest,
         draft: Draft,
-        names: Identities,
+        candidate: int,
         run: Callable[[Draft, Trace], Draft],
     ) -> ExplainResponse:
-        kind = draft.recommender.candidate_kind
-        candidate = interned(names, draft.workspace_id, kind, request.candidate)
         trace = Trace()
         shown = run(replace(draft, wish=replace(draft.wish, dry_run=True)), trace)
         if candidate == UNKNOWN:

@@ -1,4 +1,4 @@
-"""Why an item was answered, and why another was not: reasons from the ranker's own terms, and a trace of the stages."""
+"""Why an item was answered, and why another was not: reasons from the ranker's own terms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from serving.adjustment import boosts
 from serving.contract import Reason
 from serving.draft import Draft
+from serving.faults import Faults
 from serving.popularity import POPULARITY
 
 REASONS = 3
@@ -42,6 +43,14 @@ class _Terms:
             for k in np.argsort(-parts, kind="stable")[:REASONS]
             if parts[k] > 0
         ]
+
+
+def explain(faults: Faults, draft: Draft) -> Draft:
+    """Stage *explain*: the reasons, if the request asks for them; the items can do without."""
+    if draft.wish.explain:
+        with faults.watch(f"reasons of {draft.recommender.name}"):
+            return draft.but(reasons=tuple(reasons(draft)))
+    return draft
 
 
 def reasons(draft: Draft) -> list[list[Reason]]:

@@ -3,14 +3,13 @@
 import hmac
 import logging
 import secrets
-import threading
 from pathlib import Path
 
 from feature_repo.errors import RecommendError
 from serving import keys
 from serving.keys import KEYLESS, Key
+from serving.poller import Poller
 
-POLL_SECONDS = 1.0
 _NOBODY = keys.digest(secrets.token_bytes())
 
 logger = logging.getLogger("bentoml.recommend")
@@ -34,21 +33,19 @@ class KeyRing:
         self._path = path
         self._stamp = _stamp(path)
         self._keys = _by_id(keys.read(path))
-        self._stopping = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="api-keys", daemon=True)
+        self._poller = Poller("api-keys", self.refresh)
         if self._keys is None:
             logger.warning(KEYLESS)
         else:
             logger.info("%d API keys in %s", len(self._keys), path)
 
     def start(self) -> None:
-        """Look for changes every `POLL_SECONDS`, off the request path."""
+        """Look for changes from now on, off the request path."""
         self._poller.start()
 
     def close(self) -> None:
         """Stop looking."""
-        self._stopping.set()
-        self._poller.join()
+        self._poller.close()
 
     @property
     def keyless(self) -> bool:
@@ -76,10 +73,6 @@ class KeyRing:
             return
         self._keys = changed
         logger.info("%d API keys in %s", len(changed), self._path)
-
-    def _poll(self) -> None:
-        while not self._stopping.wait(POLL_SECONDS):
-            self.refresh()
 
 
 def _by_id(read: tuple[Key, ...] | None) -> dict[str, Key] | None:

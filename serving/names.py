@@ -33,7 +33,7 @@ class Identities(Protocol):
         """The raw id behind each id; None where there is none."""
 
     def token_key(self, workspace_id: int) -> bytes:
-        """The key that page tokens of the workspace are sealed with."""
+        """The key that those of the workspace's askers are made of, for their page tokens."""
 
 
 class Memory:
@@ -62,6 +62,11 @@ class Memory:
     def token_key(self, workspace_id: int) -> bytes:
         """See `Identities`."""
         return self._token_keys.get(workspace_id, b"")
+
+    def beginning_with(self, workspace_id: int, kind: str, prefix: str, most: int) -> list[str]:
+        """The raw ids that begin so, sorted, as many as ``most``; see `Vault.beginning_with`."""
+        known = list(self._ids.get((workspace_id, kind), {}))
+        return sorted(raw for raw in known if raw.startswith(prefix))[:most]
 
     def _learn(self, place: _Place, raw: str, id_: int) -> None:
         self._ids[place][raw] = id_

@@ -26,6 +26,8 @@ Verdict = Literal["accepted", "duplicates", "late", "unknown"]
 
 _ATTRIBUTED, _UNATTRIBUTED = Layout(OUTCOMES), Layout(UNATTRIBUTED_OUTCOMES)
 _REASONS: Mapping[Verdict, str] = {"late": "late", "unknown": "unknown_request"}
+_LOST: "Future[bool]" = Future()
+_LOST.set_result(False)
 _ROUNDED = timedelta(seconds=1)
 """A request id has its instant in whole seconds."""
 
@@ -67,6 +69,11 @@ class Recording:
         for result, count in response.model_dump().items():
             OUTCOME_EVENTS.labels(result).inc(count)
         return response
+
+
+def unrecorded(request: OutcomesRequest) -> Recording:
+    """What becomes of a batch that cannot be read: all of it is dropped."""
+    return Recording([("accepted", _LOST)] * len(request.events))
 
 
 class Outcomes:

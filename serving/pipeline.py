@@ -1,6 +1,7 @@
 """One answer, as a list of small stages:
 
-admit → retrieve → exclude → hydrate → filter → score → discount → boost → order → diversify → name → explore → log.
+admit → retrieve → exclude → hydrate → filter → score → discount → boost → order → diversify → name → explore →
+explain → log.
 
 A stage takes a `Draft` and answers one that knows more. Where a part behind fails, or does not answer in time, other
 lists of stages stand in for those that read and rank: first the heuristic on the rows that were read last, then the
@@ -17,6 +18,7 @@ from serving import impressions
 from serving.adjustment import boost, discount, diversify, explore, filter_by, order
 from serving.draft import NOBODY, Draft
 from serving.event_log import EventLog
+from serving.explanation import explain
 from serving.faults import Faults
 from serving.metrics import STAGE_SECONDS, Children
 from serving.names import Names
@@ -96,7 +98,11 @@ class Pipeline:
             Stage("hydrate", unread),
             *by_order,
         )
-        self._log = (Stage("explore", explore), Stage("log", partial(impressions.log, log)))
+        self._log = (
+            Stage("explore", explore),
+            Stage("explain", partial(explain, faults)),
+            Stage("log", partial(impressions.log, log)),
+        )
         self._recent = recent
         self._log_shadow = partial(impressions.log_shadow, log)
 
@@ -150,20 +156,25 @@ class Pipeline:
         return ranked
 
     def _remembered(self, draft: Draft, watch: Watch) -> Draft:
+        part = f"ranking of {draft.recommender.name} from memory"
         try:
-            return _through(self._remember, draft, watch)
+            remembered = _through(self._remember, draft, watch)
         except NothingRemembered:
-            pass
+            return _through(self._last_popular, draft, watch)
         except Exception as error:
-            self._faults.report(f"ranking of {draft.recommender.name} from memory", error)
-        return _through(self._last_popular, draft, watch)
+            self._faults.report(part, error)
+            return _through(self._last_popular, draft, watch)
+        self._faults.working(part)
+        return remembered
 
     def _shown(self, ranked: Draft, names: Any, watch: Watch) -> Draft:
         try:
             named = _through((Stage("name", partial(impressions.name, names)),), ranked, watch)
         except Exception as error:
             self._faults.report("naming the items", error)
-            return ranked.but(candidates=NOBODY, left=0).degrade("naming-failed")
+            nobody = ranked.but(candidates=NOBODY, left=0).degrade("naming-failed")
+            watch("name", ranked, nobody)
+            return nobody
         self._faults.working("naming the items")
         return _through(self._log, named, watch)
 

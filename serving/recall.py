@@ -43,9 +43,10 @@ class LastRows:
         self._rows: LRUCache[_Key, _Rows] = LRUCache(most_bytes, getsizeof=lambda rows: rows.size)
 
     def keep(self, draft: Draft) -> None:
-        """Remember what was read for a draft, before anything is filtered; of pages the first. Candidates that the caller
-        named in place of the sources' are none that another request could be answered with."""
-        if draft.shown or draft.wish.instead:
+        """Remember what was read for a draft, as far as its request does not exclude it, before anything is filtered; of
+        pages the first. Candidates that the caller named in place of the sources' are none that another request could
+        be answered with."""
+        if draft.shown or draft.wish.instead or not len(draft.candidates.ids):
             return
         rows = _Rows(draft.instant, draft.candidates, draft.features)
         if rows.size <= self._rows.maxsize:
@@ -62,11 +63,8 @@ class LastRows:
             rows = self._rows.get(_key(draft))
         if rows is None or abs(draft.instant - rows.instant) > FRESH:
             raise NothingRemembered
-        known = rows.candidates
-        wanted = np.isin(known.ids, draft.wish.offered)
-        if not draft.wish.instead:
-            wanted |= known.is_retrieved
-        kept = np.flatnonzero(wanted)
+        known = rows.candidates.with_own(draft.wish.offered)
+        kept = np.flatnonzero(known.is_own if draft.wish.instead else known.named)
         if not len(kept):
             raise NothingRemembered
         return draft.but(candidates=known.take(kept), features=rows.features[kept]).warn("cached-rows")

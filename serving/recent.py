@@ -13,9 +13,12 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from feature_repo.identity import UNKNOWN
 from serving.draft import Draft
 
 MOST_ASKERS = 50_000
+AT_ONCE = timedelta(minutes=1)
+"""Answers that are no further apart may come in another order than they were asked for."""
 HALF_LIVES = 7
 """After so many an impression counts less than 1 %, and is forgotten."""
 
@@ -65,7 +68,7 @@ class _Seen:
             old, weights = np.concatenate((old, ids)), np.concatenate((weights, np.full(len(ids), worth)))
             order = np.argsort(old)
             old, weights = old[order], weights[order]
-        return _Seen(self.origin, at, old, weights, request_id, replace(self, before=None))
+        return _Seen(self.origin, max(at, self.at), old, weights, request_id, replace(self, before=None))
 
 
 class RecentImpressions:
@@ -88,10 +91,15 @@ class RecentImpressions:
         half_life: timedelta,
         request_id: int = 0,
     ) -> None:
-        """Somebody was shown these. Where time has gone back, as in a replay that begins anew, so has memory."""
+        """Somebody was shown these; of a stranger, who may be anybody, nothing is remembered.
+
+        Where time has gone back, as in a replay that begins anew, so has memory.
+        """
+        if query_id == UNKNOWN:
+            return
         with self._lock:
             seen = self._seen.get((recommender, query_id))
-            if seen is None or seen.at > at:
+            if seen is None or seen.at > at + AT_ONCE:
                 seen = _Seen(at, at, np.zeros(0, np.int64), np.zeros(0))
             elif at - seen.origin > HALF_LIVES * half_life:
                 seen = seen.moved(at, half_life)
@@ -109,7 +117,7 @@ class RecentImpressions:
             seen = self._seen.get((draft.recommender.name, draft.query_id))
         if seen is not None and seen.request_id == draft.request_id:
             seen = seen.before
-        if seen is None or declared is None or seen.at > draft.instant or not len(seen.ids):
+        if seen is None or declared is None or seen.at > draft.instant + AT_ONCE or not len(seen.ids):
             return np.zeros(len(ids))
         places, known = seen.places(ids)
         now = seen.weights[places] * 0.5 ** ((draft.instant - seen.origin) / declared.half_life)

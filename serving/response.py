@@ -3,12 +3,12 @@
 from serving import page_token, request_id
 from serving.contract import Item, RecommendResponse
 from serving.draft import Draft
-from serving.explanation import reasons, sentence
+from serving.explanation import sentence
 
 
-def response(draft: Draft, explain: bool) -> RecommendResponse:
-    """The answer; with ``explain``, each item has its reasons."""
-    found = reasons(draft) if explain else [[] for _ in draft.names]
+def response(draft: Draft) -> RecommendResponse:
+    """The answer."""
+    found = draft.reasons or [()] * len(draft.names)
     first = len(draft.shown) + 1
     return RecommendResponse(
         request_id=request_id.text(draft.request_id, draft.instant),
@@ -27,8 +27,8 @@ def response(draft: Draft, explain: bool) -> RecommendResponse:
                 score=float(draft.scores[n]),
                 propensity=float(draft.propensities[n]),
                 sources=sources,
-                reasons=found[n],
-                why=sentence(sources, found[n]) if explain else None,
+                reasons=list(found[n]),
+                why=sentence(sources, found[n]) if draft.wish.explain else None,
             )
             for n, (raw, sources) in enumerate(zip(draft.names, draft.candidates.sources, strict=True))
         ],
@@ -40,4 +40,4 @@ def _next_page(draft: Draft) -> str | None:
     shown = (*draft.shown, *draft.candidates.ids.tolist())
     if draft.left <= len(draft.names) or not draft.names or len(shown) > page_token.MOST_SHOWN:
         return None
-    return page_token.seal(draft.token_key, draft.recommender.name, draft.query_id, shown)
+    return page_token.seal(draft.token_key, shown)

@@ -26,7 +26,8 @@ class Trace:
         lost = next((s for s in self.stages if _place(s[2], candidate) is None), None)
         ranked = self._ranking()
         place = None if ranked is None else _place(ranked, candidate)
-        rank = None if place is None else place + 1
+        before = len(shown.shown)  # on the pages before, which ranks go on from
+        rank = None if place is None else before + place + 1
         verdict = _verdict(lost, candidate)
         if verdict == "outranked" and ranked and place is not None and _is_passed_over(ranked, place, shown):
             verdict = "too-alike"
@@ -37,8 +38,10 @@ class Trace:
         )
         return ExplainResponse(
             verdict=verdict,
-            detail=sentence(sources, found) if verdict == "shown" else _detail(verdict, rank, rival, shown),
-            rank=(_place(shown, candidate) or 0) + 1 if verdict == "shown" else rank,
+            detail=sentence(sources, found)
+            if verdict == "shown"
+            else _detail(verdict, candidate, rank, rival, shown),
+            rank=before + (_place(shown, candidate) or 0) + 1 if verdict == "shown" else rank,
             score=None if own is None else float(own.scores[0]),
             sources=sources,
             reasons=found,
@@ -88,7 +91,7 @@ def _verdict(lost: tuple[str, Draft, Draft] | None, candidate: int) -> Verdict:
             return "excluded"
         case "filter":
             return "filtered"
-        case "diversify" if before.wish.caps and not before.wish.diversity:
+        case "diversify" if before.wish.caps:  # with caps, diversity orders all and drops nobody
             return "capped"
         case "name" if (_place(before, candidate) or 0) < before.considered:
             return "forgotten"
@@ -112,16 +115,18 @@ def _rival(ranked: Draft, place: int, shown: Draft) -> Rival | None:
     ahead = [] if there is None else differences(ranked, place, there)
     return Rival(
         id=shown.names[last],
-        rank=last + 1,
+        rank=len(shown.shown) + last + 1,
         score=float(shown.scores[last]),
         ahead_by=ahead,
     )
 
 
-def _detail(verdict: Verdict, rank: int | None, rival: Rival | None, shown: Draft) -> str:
+def _detail(verdict: Verdict, candidate: int, rank: int | None, rival: Rival | None, shown: Draft) -> str:
     match verdict:
         case "not-retrieved":
             return "no source names it, and the request does not bring it along"
+        case "excluded" if candidate in shown.shown:
+            return "a page before this one has shown it"
         case "excluded":
             return "the request excludes it, or it is who asks"
         case "filtered":
@@ -132,7 +137,7 @@ def _detail(verdict: Verdict, rank: int | None, rival: Rival | None, shown: Draf
         case "too-alike":
             return f"ranked {rank}, and items less like those above it were chosen before it"
         case "forgotten":
-            return "its id was erased from the vault"
+            return "its id was erased from the vault, or the vault cannot say it"
         case "displaced":
             return f"ranked {rank}, and gave way to another item that is tried out"
     last = f": {rival.id} is the last" if rival else ""

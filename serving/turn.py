@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from serving.deadline import NEVER, Claim, Deadline
+from serving.deadline import Claim, Deadline
 from serving.metrics import RESCUED, SKIPPED
 
 Result = TypeVar("Result")
@@ -33,13 +33,13 @@ class _Job(Generic[Result]):
 
     Args:
         work: What to do.
-        deadline: Of what it answers.
+        patience: For how many seconds it may run, as of when it begins.
         dropped: Whether it need not begin any more.
         answer: What it answers, on the event loop.
     """
 
     work: Callable[[], Result]
-    deadline: Deadline
+    patience: Callable[[], float]
     dropped: bool = False
     answer: "asyncio.Future[Result]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -83,7 +83,7 @@ class Turn:
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """What ``work`` answers, however long it takes."""
-        return await self._put(work, NEVER).answer
+        return await self._put(work, lambda: float("inf")).answer
 
     async def within(
         self, deadline: Deadline, claim: Claim, work: Callable[[], Result], rescue: Callable[[], Result]
@@ -97,8 +97,8 @@ class Turn:
             rescue: Run on the event loop: it waits for nothing.
         """
         if not self.is_overdue:
-            job = self._put(work, deadline)
-            if await self._in_time(job) or not claim.take():
+            job = self._put(work, lambda: deadline.patience)
+            if await self._in_time(job, deadline) or not claim.take():
                 return await job.answer
             job.dropped = True
             job.answer.add_done_callback(_ignored)
@@ -112,15 +112,15 @@ class Turn:
             SKIPPED.labels(self._name).inc()
             return
         self._following += 1
-        self._put(work, Deadline.within(FOLLOWING_SECONDS)).answer.add_done_callback(self._followed)
+        self._put(work, lambda: FOLLOWING_SECONDS).answer.add_done_callback(self._followed)
 
     def close(self) -> None:
         """Let what runs come to its end, and nothing begin."""
         self._closed = True
         self._line.put(None)
 
-    def _put(self, work: Callable[[], Result], deadline: Deadline) -> _Job[Result]:
-        job = _Job(work, deadline)
+    def _put(self, work: Callable[[], Result], patience: Callable[[], float]) -> _Job[Result]:
+        job = _Job(work, patience)
         self._line.put(job)
         return job
 
@@ -128,7 +128,7 @@ class Turn:
         """The thread."""
         while (job := self._line.get()) is not None and not self._closed:
             if not job.dropped:
-                self._due = time.monotonic() + job.deadline.patience
+                self._due = time.monotonic() + job.patience()
                 tell = job.run()
                 self._due = float("inf")
                 tell()
@@ -138,10 +138,10 @@ class Turn:
         if not answer.cancelled() and (error := answer.exception()) is not None:
             logger.error("work after an answer failed: %s", type(error).__name__)
 
-    async def _in_time(self, job: _Job[Any]) -> bool:
+    async def _in_time(self, job: _Job[Any], deadline: Deadline) -> bool:
         """Whether it is done before its deadline draws near, and before the thread is overdue with what is ahead of it:
         whoever waits longest is rescued first, and those behind while they still have time."""
-        until = time.monotonic() + job.deadline.patience
+        until = time.monotonic() + deadline.patience
         while not job.answer.done() and (patience := min(until, self._due) - time.monotonic()) > 0:
             await _done(job.answer, patience)
         return job.answer.done()

@@ -26,6 +26,7 @@ class Wish:
         offered: The caller's own candidates, int64 ``[offered]``, without those that are unknown here.
         instead: Whether nobody else may be answered.
         dry_run: Whether nothing is logged.
+        explain: Whether each item is to have its reasons.
         unknown: How many of the caller's candidates are unknown here.
     """
 
@@ -36,6 +37,7 @@ class Wish:
     offered: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     instead: bool = False
     dry_run: bool = False
+    explain: bool = False
     unknown: int = 0
 
     @property
@@ -61,6 +63,7 @@ def wish(recommender: Recommender, names: Identities, workspace: int, request: R
         offered=offered,
         instead=request.candidates is not None and request.candidates.mode == "instead",
         dry_run=request.dry_run,
+        explain=request.explain,
         unknown=unknown,
     )
 

@@ -117,9 +117,10 @@ def load(recommender: str, version: str) -> Bundle:
 
 
 def versions(recommender: str) -> list[str]:
-    """The stored versions of a recommender, newest first."""
+    """The stored versions of a recommender, newest first; a folder whose save is on its way, or was cut, is none."""
     with _store() as store:
-        models = [m for m in bentoml.models.list(_model_store=store) if m.tag.name == recommender]
+        folders = [path for path in (models_path() / "models" / recommender).glob("*") if path.is_dir()]
+        models = [m for path in folders if (m := _model(store, recommender, path.name)) is not None]
     return [str(m.tag.version) for m in sorted(models, key=lambda m: m.info.creation_time, reverse=True)]
 
 
@@ -143,13 +144,20 @@ def card(recommender: str, version: str) -> Card:
         return _read_card(folder)
 
 
-def _folder(recommender: str, version: str) -> Path:
+def _model(store: ModelStore, recommender: str, version: str) -> bentoml.Model | None:
     try:
-        with _store() as store:
-            return Path(bentoml.models.get(f"{recommender}:{version}", _model_store=store).path)
-    except bentoml.exceptions.BentoMLException:  # there is none, or no version can have that name
+        return bentoml.models.get(f"{recommender}:{version}", _model_store=store)
+    except Exception:  # there is none, no version can have that name, or it is not whole, in whichever way
+        return None
+
+
+def _folder(recommender: str, version: str) -> Path:
+    with _store() as store:
+        model = _model(store, recommender, version)
+    if model is None:
         known = ", ".join(versions(recommender)) or f"none: run `recommend train {recommender}` first"
-        raise RecommendError(f"no version {version!r} of {recommender} (stored: {known})") from None
+        raise RecommendError(f"no version {version!r} of {recommender} (stored: {known})")
+    return Path(model.path)
 
 
 def _read_card(folder: Path) -> Card:

@@ -101,11 +101,14 @@ class Rotation:
         self._thread.join()
 
     def _run(self) -> None:
+        due = time.monotonic() + self._settings.recover_seconds
         while True:
-            try:
-                segment = self._closed.get(timeout=self._settings.recover_seconds)
-            except queue.Empty:
+            if time.monotonic() >= due:
                 recover(self._root, self._segments, self._settings, self._faults)
+                due = time.monotonic() + self._settings.recover_seconds
+            try:
+                segment = self._closed.get(timeout=max(due - time.monotonic(), 0.0))
+            except queue.Empty:
                 continue
             if segment is None or not self._rotated(segment):
                 return

@@ -19,7 +19,7 @@ class WorkerFolder:
     """A folder of segments that this process alone may read, write and delete."""
 
     def __init__(self, path: Path, lock: int) -> None:
-        """Use `create` or `abandoned`."""
+        """Use `create` or `take`."""
         self.path, self._lock = path, lock
 
     @classmethod

@@ -109,6 +109,28 @@ def test_caps_and_strangers_are_named(server: Server) -> None:
     assert (unknown["verdict"], unknown["stages"]) == ("unknown", [])
 
 
+def test_caps_are_named_where_variety_is_asked_for_as_well(server: Server) -> None:
+    wish = {"limit": 10, "caps": {"source": 1}, "diversity": 0.7}
+    shown = {item["id"] for item in server.recommend(**wish)["items"]}
+    assert 1 < len(shown) < 10, "the caps leave room"
+    for channel in [item["id"] for item in server.recommend(limit=100)["items"]]:
+        told = explain(server, "U1", channel, **wish)
+        assert told["verdict"] == ("shown" if channel in shown else "capped")
+
+
+def test_on_a_later_page_ranks_go_on_and_the_pages_before_are_named(server: Server) -> None:
+    first = server.recommend(limit=4)
+    page = {"limit": 4, "page_token": first["next_page_token"]}
+    second = server.recommend(**page)["items"]
+    before = explain(server, "U1", first["items"][0]["id"], **page)
+    assert (before["verdict"], before["detail"]) == ("excluded", "a page before this one has shown it")
+    told = [explain(server, "U1", item["id"], **page) for item in second]
+    assert [(t["verdict"], t["rank"]) for t in told] == [("shown", n) for n in range(5, 9)]
+    third = server.recommend(limit=9)["items"][-1]["id"]
+    beaten = explain(server, "U1", third, **page)
+    assert (beaten["verdict"], beaten["rank"], beaten["beaten_by"]["rank"]) == ("outranked", 9, 8)
+
+
 def test_a_boost_is_a_reason_as_large_as_it_is(server: Server) -> None:
     members = recommender("channel_browser").feature_names.index("channel_activity__members")
     wish = {"boost": "100 + 0.5 * coalesce(channel_activity__members, 0)", "limit": 3}

@@ -16,10 +16,12 @@ from feature_repo.events import IMPRESSIONS
 from feature_repo.recommender import Recommender
 from serving.deadline import Deadline
 from serving.draft import Candidates, Draft
+from serving.explanation import explain
 from serving.faults import Faults
 from serving.pace import Pace
 from serving.ranking import score
 from serving.scorer import Scorer, declared_heuristic
+from serving.wish import Wish
 from tests.serving.live_server import Server, eventually, name_champion, number
 from tests.serving.load import DEADLINE_MS, Load, Seen, copy_of, is_full, promised, service_on, sitecustomized
 from tests.serving.log_rows import parquet
@@ -220,6 +222,17 @@ def test_a_model_that_was_too_slow_is_passed_over_and_tried_again_when_that_has_
         assert time.monotonic() < tried_again
         score(faults, replace(asked, deadline=Deadline.within(0.15)))
         time.sleep(0.02)
+
+
+def test_reasons_that_cannot_be_given_are_left_out_and_reported() -> None:
+    faults, asked = Faults(), draft(recommender(NAME), Fake(1.0))
+    wanted = replace(asked, wish=Wish(explain=True), names=("a",) * 5)
+    told = explain(faults, replace(wanted, scorer=declared_heuristic(asked.recommender)))
+    assert len(told.reasons) == 5
+    mute = explain(faults, wanted)  # this one has scores alone
+    assert mute.reasons == ()
+    assert [part.defect is not None for part in faults.parts()] == [True]
+    assert explain(faults, asked) is asked, "nobody wants to know"
 
 
 def test_the_last_rungs_error_is_the_callers_to_answer() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,22 @@ def test_two_processes_share_a_folder_and_one_recovers_the_other(tmp_path: Path)
     lines += two.kill()
     EventLog(tmp_path, Faults()).close()
     assert_once(tmp_path, lines)
+
+
+def test_what_a_dead_process_left_is_recovered_under_traffic_without_a_pause(tmp_path: Path) -> None:
+    busy = Settings(rotate_seconds=0.01, rotate_share=1e9, rotate_growth=0.0, recover_seconds=0.3)
+    left = dead_worker(tmp_path / "other")
+    log, ids = EventLog(tmp_path, Faults(), busy), count(1000)
+    (tmp_path / "wal").mkdir()
+    worker = left.rename(tmp_path / "wal" / left.name)
+
+    def is_recovered() -> bool:
+        assert log.append_synced(OUTCOMES, outcomes([next(ids)])).result(5)
+        return not worker.exists()
+
+    eventually(is_recovered, 20)
+    log.close()
+    assert times(tmp_path, OUTCOMES, "event_id").items() >= {1: 1, 2: 1, 3: 1}.items()
 
 
 def test_segments_of_a_living_process_are_left_alone(tmp_path: Path) -> None:

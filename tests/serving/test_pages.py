@@ -30,6 +30,14 @@ def test_the_pages_are_the_whole_ranking(server: Server, user: str) -> None:
     assert ids[:100] == [item["id"] for item in first["items"]]
 
 
+def test_a_token_is_good_for_whoever_asked_known_or_not(server: Server) -> None:
+    token = server.recommend("a stranger", limit=3)["next_page_token"]
+    assert server.recommend("a stranger", limit=3, page_token=token)["items"][0]["rank"] == 4
+    for other in ("another stranger", "U1"):
+        body = {"recommender": "channel_browser", "query": {"user_id": other}, "page_token": token}
+        assert server.http.post("/v1/recommend", json=body).status_code == 422
+
+
 def test_positions_go_on_in_the_log_and_say_what_was_shown_before(server: Server) -> None:
     first = server.recommend("U1", limit=5)
     second = server.recommend("U1", limit=5, page_token=first["next_page_token"])

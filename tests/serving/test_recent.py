@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from feature_repo.discount import Discount
 from feature_repo.errors import RecommendError
+from feature_repo.identity import UNKNOWN
 from serving.draft import Candidates
 from serving.recent import HALF_LIVES, RecentImpressions
 
@@ -73,3 +74,17 @@ def test_the_least_recently_asked_is_forgotten_first() -> None:
 def test_a_discount_that_takes_nothing_off_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(RecommendError, match="above 0"):
         Discount(**wrong)
+
+
+def test_answers_in_another_order_than_they_were_asked_for_are_all_remembered() -> None:
+    recent, just_before = RecentImpressions(), NOON - timedelta(seconds=2)
+    recent.add("channel_browser", 7, NOON, [1], DISCOUNT.half_life)
+    recent.add("channel_browser", 7, just_before, [2], DISCOUNT.half_life)
+    for at in (just_before, NOON):
+        assert recent.weights(draft(7, at, [1, 2, 3])) == pytest.approx([1, 1, 0], abs=1e-3)
+
+
+def test_what_one_stranger_was_shown_is_nothing_to_another() -> None:
+    recent = RecentImpressions()
+    recent.add("channel_browser", UNKNOWN, NOON, [1], DISCOUNT.half_life)
+    assert not recent.weights(draft(UNKNOWN, NOON, [1])).any()

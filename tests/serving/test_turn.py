@@ -10,7 +10,7 @@ import pytest
 
 from serving.deadline import NEVER, Claim, Deadline
 from serving.impressions import TooLate
-from serving.turn import MOST_FOLLOWING, Turn
+from serving.turn import FOLLOWING_SECONDS, MOST_FOLLOWING, Turn
 
 
 def run(scenario: Callable[[Turn], Coroutine[Any, Any, None]]) -> None:
@@ -115,6 +115,21 @@ def test_patience_leaves_time_for_another_answer() -> None:
         assert seconds / 2 - 0.01 <= patience < seconds
     assert Deadline.within(-1).patience == 0
     assert NEVER.patience == float("inf")
+
+
+def test_work_that_had_to_wait_may_take_as_long_as_any() -> None:
+    async def scenario(turn: Turn) -> None:
+        first = asyncio.create_task(turn.run(lambda: time.sleep(2 * FOLLOWING_SECONDS)))
+        await asyncio.sleep(0.01)
+        begun = threading.Event()
+        turn.follow(lambda: begun.set() or time.sleep(FOLLOWING_SECONDS / 4))
+        await first
+        await asyncio.to_thread(begun.wait, 5)
+        assert not turn.is_overdue
+        answer = await turn.within(Deadline.within(5), Claim(), lambda: "ranked", lambda: "rescued")
+        assert answer == "ranked"
+
+    run(scenario)
 
 
 def test_work_after_an_answer_is_bounded_and_its_errors_are_told(caplog: pytest.LogCaptureFixture) -> None:

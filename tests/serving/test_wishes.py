@@ -10,6 +10,7 @@ import pytest
 from feature_repo.catalog import recommender
 from tests.serving.live_server import Row, Server, logged
 from tests.serving.test_recommend import ids, table_values
+from training.rankers.heuristic import HeuristicRanker
 
 MEMBERS, MESSAGES = "channel_activity__members", "channel_activity__messages_30d"
 
@@ -49,6 +50,12 @@ def test_a_boost_is_added_to_the_scores(server: Server) -> None:
     assert len({i["id"] for i in boosted} & set(plain)) > 5
 
 
+def test_a_boost_that_no_score_can_be_adds_nothing(server: Server) -> None:
+    plain = server.recommend()["items"]
+    for boost in ("1e300", "-1e300", f"1e39 + 0 * coalesce({MEMBERS}, 0)", "3e38"):
+        assert server.recommend(boost=boost)["items"] == plain
+
+
 def test_candidates_of_the_callers_own_instead(server: Server) -> None:
     answer = server.recommend(candidates={"ids": ["C9", "C7", "nobody's", "C9"]}, exclude=["C7"])
     assert shown(answer) == ["C9"]
@@ -79,21 +86,26 @@ def test_caps_keep_the_first_of_each_value(server: Server) -> None:
     assert max(Counter(i["sources"][0] for i in answer).values()) == 3
 
 
-def test_diversity_keeps_the_best_and_spreads_the_rest(server: Server) -> None:
-    names = recommender("channel_browser").alike_by
-    plain, varied = shown(server.recommend(limit=10)), shown(server.recommend(limit=10, diversity=0.7))
-    assert varied[0] == plain[0]
-    assert varied != plain
-    assert len(set(varied)) == 10
-
-    def likeness(channels: list[str]) -> float:
-        columns = features(server, "U1", channels)
-        vectors = np.nan_to_num(np.array([columns[n] for n in names]).T)
-        vectors = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
-        cosine = vectors @ vectors.T / np.outer(*[np.linalg.norm(vectors, axis=1)] * 2)
-        return float(cosine[np.triu_indices(len(channels), 1)].mean())
-
-    assert likeness(varied) < likeness(plain) + 0.5
+def test_each_item_of_a_varied_list_is_the_best_trade_between_score_and_likeness(server: Server) -> None:
+    declared, weight = recommender("channel_browser"), 0.7
+    offered = [f"C{n}" for n in range(1, 121)]
+    asked: Row = {"limit": 30, "candidates": {"ids": offered}}
+    varied = shown(server.recommend(diversity=weight, **asked))
+    assert varied != shown(server.recommend(**asked))
+    (query,) = ids(server, "user", ["U1"])
+    values = table_values(server, query, ids(server, "channel", offered))
+    scores = HeuristicRanker(declared.heuristic, declared.feature_names).score(values)
+    relevance = (1 - weight) * (scores - scores.min()) / (scores.max() - scores.min())
+    vectors = values[:, [declared.feature_names.index(n) for n in declared.alike_by]]
+    vectors = np.nan_to_num((vectors - np.nanmean(vectors, axis=0)) / np.nanstd(vectors, axis=0))
+    norms = np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)  # of whom nothing is known, nothing is alike
+    cosine = vectors @ vectors.T / np.outer(norms, norms)
+    places = [offered.index(channel) for channel in varied]
+    for n, place in enumerate(places):
+        likeness = cosine[:, places[:n]].max(axis=1) if n else np.zeros(len(offered))
+        worth = relevance - weight * likeness
+        left = np.delete(worth, places[:n])
+        assert worth[place] >= left.max() - 1e-4, f"item {n + 1}"
 
 
 def test_a_dry_run_answers_and_logs_nothing(server: Server) -> None:
@@ -130,6 +142,7 @@ def test_the_answer_says_what_it_was_and_how_long_it_took(server: Server) -> Non
         "diversify",
         "name",
         "explore",
+        "explain",
         "log",
     ]
     assert list(answer["timings_ms"]) == stages

@@ -62,6 +62,17 @@ def test_versions_and_cards_are_listed_newest_first() -> None:
     assert [c.version for c in bundle.cards("songs")] == saved[::-1]
 
 
+def test_a_version_whose_save_was_cut_is_none() -> None:
+    saved = save()
+    for name, text in (("begun", None), ("cut", "name: songs\nversion:"), ("torn", "name: [")):
+        (saved_at := bundle.load("songs", saved.version).folder.with_name(name)).mkdir()
+        if text is not None:
+            (saved_at / "model.yaml").write_text(text)
+        with pytest.raises(RecommendError, match=f"no version '{name}' of songs .stored: {saved.version}."):
+            bundle.load("songs", name)
+    assert bundle.versions("songs") == [saved.version]
+
+
 def test_two_recommenders_do_not_mix() -> None:
     songs, films = save("songs"), save("films", weight=-1)
     assert bundle.versions("songs") == [songs.version]
