@@ -41,6 +41,9 @@ def from_lists(draft: Draft, names: Sequence[str], lists: Sequence[NDArray[np.in
 
 def exclude(draft: Draft) -> Draft:
     """Drop what the caller does not want or has seen on a page before, and the asker themselves: ids of all kinds share one sequence."""
-    unwanted = [*draft.excluded, *draft.shown, draft.query_id]
-    kept = np.flatnonzero(~np.isin(draft.candidates.ids, unwanted))
-    return draft.but(candidates=draft.candidates.take(kept))
+    dropped = draft.candidates.ids == draft.query_id
+    if draft.excluded or draft.shown:
+        dropped |= np.isin(draft.candidates.ids, [*draft.excluded, *draft.shown])
+    if not dropped.any():
+        return draft
+    return draft.but(candidates=draft.candidates.take(np.flatnonzero(~dropped)))

@@ -108,6 +108,8 @@ def is_timely(event: int, ttl: int, as_of: int) -> bool:
 
 
 def _drop_untimely(out: NDArray[np.float32], event: NDArray[np.int64], ttl: int, as_of: int) -> RowCounts:
+    if len(event) and is_timely(int(event.max()), ttl, as_of) and is_timely(int(event.min()), ttl, as_of):
+        return RowCounts(len(event))
     future = event > as_of
     expired = as_of - event > ttl if ttl else np.zeros(len(event), np.bool_)
     gone = future | expired
