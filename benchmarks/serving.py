@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +126,12 @@ def _interleaved(
 
 
 def _saturated(folder: Path, url: str, key: str) -> float:
-    """Requests a second of 500 candidates from eight connections at once, by XGBoost, promoted last."""
-    rounds = [_load(folder, f"{url}/v1/recommend", key, "items_500", 8, PATIENT) for _ in range(ROUNDS)]
+    """Requests a second of 500 candidates from eight connections at once, by XGBoost, promoted last.
+
+    A count of requests, not a time: h2load forgets to stop a connection that is being made anew when the time is up.
+    """
+    count = ("-n", "2400")
+    rounds = [_load(folder, f"{url}/v1/recommend", key, "items_500", 8, PATIENT, count) for _ in range(ROUNDS)]
     return float(np.median([load.rps for load in rounds]))
 
 
@@ -138,12 +142,13 @@ def _load(
     recommender: str,
     connections: int,
     more: Mapping[str, Any] = MappingProxyType({}),
+    extent: Sequence[str] = (f"-D{SECONDS}", "--warm-up-time=1"),
 ) -> Load:
     body, log = folder / "body.json", folder / "requests.tsv"
     asked = {"recommender": recommender, "query": {"user_id": "U3"}, **EVERYTHING, **more}
     body.write_text(json.dumps(asked))
     log.unlink(missing_ok=True)
-    command = ["h2load", "--h1", "-t1", f"-c{connections}", f"-D{SECONDS}", "--warm-up-time=1", f"-d{body}"]
+    command = ["h2load", "--h1", "-t1", f"-c{connections}", *extent, f"-d{body}"]
     headers = ["-Hcontent-type: application/json", f"-Hauthorization: Bearer {key}"]
     subprocess.run(
         [*command, *headers, f"--log-file={log}", url], capture_output=True, check=True, timeout=10 * SECONDS

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30.0
 """For how long a body may be on its way."""
+CROWDED, RECONNECT = 2, 1 / 16
+"""Where there are several workers and more than so many requests wait in this one, the share of answers after which the
+client is to connect anew. One worker may have taken all of a burst of connections, while the others have nothing to do."""
 PATIENCE = 2.0
 """Seconds for an explanation, before that of the answer from memory is given."""
 
@@ -57,6 +61,8 @@ class Api:
     """Likewise."""
     threads: "Threads"
     """Likewise."""
+    workers = 1
+    """How many processes answer at this address."""
 
     def __init__(self) -> None:
         """Lay out the routes."""
@@ -103,6 +109,8 @@ class Api:
         answer = await self._answer(wanted, caller, deadline)
         try:
             response = _json(answer.response)
+            if self.workers > 1 and self.threads.ranking.waiting > CROWDED and random.random() < RECONNECT:
+                response.headers["Connection"] = "close"
             await self.engine.logged(deadline)
         finally:
             # Not before: it would keep the interpreter from what the answer waits for.

@@ -61,7 +61,7 @@ class Recommend:
             from serving.turn import Threads
 
         self._keys = KeyRing(keys_path())
-        api.gate = Gate(self._keys)
+        api.gate, api.workers = Gate(self._keys), workers()
         self._engine = api.engine = Engine()
         self._keys.start()
         if os.environ.get(PIN) == "1":

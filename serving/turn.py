@@ -81,6 +81,11 @@ class Turn:
         """Whether what is on the thread should have been ready."""
         return time.monotonic() > self._due
 
+    @property
+    def waiting(self) -> int:
+        """How much is in the line."""
+        return self._line.qsize()
+
     async def run(self, work: Callable[[], Result]) -> Result:
         """What ``work`` answers, however long it takes."""
         return await self._put(work, lambda: float("inf")).answer
