@@ -131,7 +131,9 @@ def _saturated(folder: Path, url: str, key: str) -> float:
     A count of requests, not a time: h2load forgets to stop a connection that is being made anew when the time is up.
     """
     count = ("-n", "2400")
-    rounds = [_load(folder, f"{url}/v1/recommend", key, "items_500", 8, PATIENT, count) for _ in range(ROUNDS)]
+    rounds = [
+        _load(folder, f"{url}/v1/recommend", key, "items_500", 8, PATIENT, count) for _ in range(ROUNDS)
+    ]
     return float(np.median([load.rps for load in rounds]))
 
 
