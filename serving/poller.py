@@ -28,8 +28,12 @@ class Poller:
         self._thread.join()
 
     def _run(self) -> None:
+        said = None
         while not self._stopping.wait(SECONDS):
             try:
                 self._refresh()
+                said = None
             except Exception as error:
-                logger.error("%s: %r; tried again in %g s", self._name, error, SECONDS)
+                if repr(error) != said:  # once, not every second
+                    said = repr(error)
+                    logger.error("%s: %s; tried again every %g s", self._name, said, SECONDS)

@@ -37,7 +37,7 @@ def test_a_look_that_fails_is_not_the_last(
 
     def look() -> None:
         looks[0] += 1
-        if looks[0] == 1:
+        if looks[0] < 5:
             raise OSError("a folder is gone")
         again.set()
 
@@ -45,4 +45,4 @@ def test_a_look_that_fails_is_not_the_last(
     following.start()
     assert again.wait(10)
     following.close()
-    assert "champions: OSError('a folder is gone')" in caplog.text
+    assert caplog.text.count("champions: OSError('a folder is gone')") == 1
