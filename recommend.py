@@ -4,6 +4,7 @@ Imports stand inside the commands: Feast alone costs four seconds, and ``--help`
 """
 
 import os
+import socket
 import sys
 import warnings
 from datetime import datetime, timedelta
@@ -224,8 +225,10 @@ def promote(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="Where to listen, on the loopback interface.")] = 3000,
-    host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where to listen.")] = 3000,
+    host: Annotated[
+        str, typer.Option(help="The interface to listen on; 0.0.0.0 for all, once there are keys.")
+    ] = "127.0.0.1",
     as_of: Annotated[
         str | None,
         typer.Option("--as-of", help="Answer as of this instant where a request names none. [default: now]"),
@@ -242,6 +245,7 @@ def serve(
     from feature_repo.home import keys_path
     from serving import keys
 
+    _check_free(host, port)
     if as_of is not None:
         os.environ["RECOMMEND_AS_OF"] = parse_instant(as_of).isoformat()
     os.environ |= {
@@ -255,6 +259,23 @@ def serve(
     command = [str(bentoml), "serve", "serving.service:Recommend", "--host", host, "--port", str(port)]
     os.chdir(Path(__file__).resolve().parent)
     os.execv(bentoml, command)
+
+
+def _check_free(host: str, port: int) -> None:
+    """BentoML says it in fifty lines.
+
+    Raises:
+        RecommendError: something listens there, or nothing may.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RecommendError(
+                f"{host} port {port} cannot be listened on ({error.strerror}): choose another with --port or --host"
+            ) from None
 
 
 @app.command()

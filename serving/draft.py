@@ -151,7 +151,9 @@ class Draft:
         return other
 
     def warn(self, code: str) -> "Draft":
-        """The same with one more warning."""
+        """The same with one more warning, if it was not there."""
+        if code in self.warnings:
+            return self
         return self.but(warnings=(*self.warnings, code))
 
     def degrade(self, code: str) -> "Draft":

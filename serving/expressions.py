@@ -23,6 +23,8 @@ Columns = Mapping[str, NDArray[Any]]
 
 MAX_CHARACTERS, MAX_NODES = 1000, 200
 
+_EXAMPLES: Mapping[Type, str] = {"boolean": "name > 3 and other < 0.5", "number": "0.1 * log1p(name)"}
+
 
 @dataclass(frozen=True)
 class Function:
@@ -103,15 +105,15 @@ def parse(text: str, wanted: Type, names: frozenset[str]) -> Expression:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         where = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
-        raise BadExpression(
-            f"cannot be read{where}: write, for example, `name > 3 and other < 0.5`"
-        ) from None
+        raise BadExpression(f"cannot be read{where}: write, for example, `{_EXAMPLES[wanted]}`") from None
     if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
         raise BadExpression(f"has more than {MAX_NODES} parts: write a simpler one")
     checked = _Checker(names)
     found = checked.type_of(tree.body)
     if found != wanted:
-        raise BadExpression(f"is a {found}, and a {wanted} is wanted")
+        raise BadExpression(
+            f"is a {found}, and a {wanted} is wanted: write, for example, `{_EXAMPLES[wanted]}`"
+        )
     columnar = ast.fix_missing_locations(_Columnar().visit(tree))
     code = compile(columnar, "<expression>", "eval")
     return Expression(text, wanted, frozenset(checked.read), code)

@@ -58,7 +58,7 @@ def list_() -> None:
         Console().print(keys.KEYLESS, highlight=False, soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("id", "name", "workspace", "scopes", "rate/s", "created", "expires", "end"):
+    for heading in ("id", "name", "workspace", "scopes", "rate/s", "created", "expires", "last 4"):
         # An id that a narrow terminal cut off could not be revoked.
         table.add_column(heading, overflow="fold", no_wrap=heading == "id", min_width=4)
     for key in found:

@@ -129,5 +129,9 @@ def _mend(kind: str, said: str) -> str:
             return "there is no such field: remove it"
         case "missing":
             return "is required: send it"
+        case "string_too_short":
+            return "is empty: fill it in"
+        case "too_short":
+            return "is empty: send at least one"
         case _:
             return said.removeprefix("Value error, ")

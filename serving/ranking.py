@@ -17,7 +17,11 @@ def hydrate(store: OnlineFeatures, draft: Draft) -> Draft:
     if not len(draft.candidates.ids):
         return draft.but(features=np.zeros((0, len(draft.recommender.feature_names)), np.float32))
     features = store.features(draft.recommender, draft.query_id, draft.candidates.ids, draft.instant)
-    return draft.but(features=features)
+    read = draft.but(features=features)
+    nothing = (
+        np.isnan(features[0]).all() and np.isnan(features).all()
+    )  # in two steps, as the first is seldom true
+    return read.warn("nothing-known") if nothing else read
 
 
 def hydrate_if_asked(store: OnlineFeatures, draft: Draft) -> Draft:

@@ -200,6 +200,12 @@ def test_replay_without_a_service_says_how_to_start_one(run: Run, own_trained: T
     assert not reports_path().exists()
 
 
+def test_a_port_that_is_taken_is_said_in_a_line(run: Run, empty_home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert_mendable(run("serve", "--port", port), port, "choose another with --port")
+
+
 def test_train_prints_the_evidence_stores_it_and_says_what_is_next(run: Run, own_community: Path) -> None:
     ran = run("train", NAME, "--as-of", DATE, "--model", "logistic")
     (version,) = bundle.versions(NAME)

@@ -74,7 +74,7 @@ def test_a_boost_is_a_number_for_every_row(text: str, expected: list[float]) -> 
     [
         ("", "cannot be read"),
         ("posts > 1 1", "cannot be read at character"),
-        ("posts", "is a number, and a boolean is wanted"),
+        ("posts", "is a number, and a boolean is wanted: write, for example, `name > 3"),
         ("likes > 3", "names `likes`, which is not served: choose from members, posts, view__age"),
         ("posts > 'many'", "has `'many'`, which is not allowed"),
         ("posts.real > 1", "not allowed"),

@@ -63,6 +63,14 @@ def test_candidates_of_the_callers_own_instead(server: Server) -> None:
     assert answer["warnings"] == ["unknown-candidates"]
 
 
+def test_own_candidates_of_whom_nothing_is_known_are_in_no_order(server: Server) -> None:
+    asked: Row = {"candidates": {"ids": ["C9", "C7"]}, "dry_run": True}
+    assert server.recommend(**asked)["warnings"] == []
+    before_all = server.recommend(as_of="2025-06-01T00:00:00Z", **asked)
+    assert (before_all["degraded"], before_all["warnings"]) == (False, ["nothing-known"])
+    assert len({item["score"] for item in before_all["items"]}) == 1
+
+
 def test_candidates_of_the_callers_own_beside_the_others(server: Server) -> None:
     everybody = server.recommend(limit=100)
     far = next(f"C{n}" for n in range(1, 251) if f"C{n}" not in shown(everybody))
@@ -163,7 +171,7 @@ def test_the_answer_says_what_it_was_and_how_long_it_took(server: Server) -> Non
         ),
         ({"caps": {"source": 0}}, "#/caps/source", "greater than or equal to 1"),
         ({"diversity": 1.5}, "#/diversity", "less than or equal to 1"),
-        ({"candidates": {"ids": []}}, "#/candidates/ids", "at least 1 item"),
+        ({"candidates": {"ids": []}}, "#/candidates/ids", "is empty: send at least one"),
         ({"candidates": {"ids": ["C1"], "mode": "only"}}, "#/candidates/mode", "'instead' or 'also'"),
         (
             {"recommender": "composer_dm", "diversity": 0.5},
