@@ -90,4 +90,4 @@ def _plain(name: str) -> str:
 
 
 def _shown(value: float | None) -> str:
-    return "missing" if value is None else f"{value:g}"
+    return "missing" if value is None else f"{round(value, 2):.7g}"

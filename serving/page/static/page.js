@@ -228,7 +228,7 @@ function showVerdict({ verdict, detail, rank, score, sources, rung, model_versio
     ),
     beaten_by && make("h3", "", "Behind ", make("span", "id", beaten_by.id)),
     beaten_by && make("p", "quiet", `The last one shown: rank ${beaten_by.rank}, score ${beaten_by.score.toFixed(3)}.`),
-    ahead.length && reasonTable("Where it is ahead; values of this candidate", ahead, scale),
+    ahead.length && reasonTable(`Where ${beaten_by.id} is ahead; values of ${at("candidate").value}`, ahead, scale),
     reasons.length && reasonTable("What raised this candidate’s score", reasons, scale),
     stages.length && table("Candidates left after each stage", ["stage", "candidates"], counts),
   ];
