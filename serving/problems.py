@@ -130,7 +130,7 @@ def _mend(kind: str, said: str) -> str:
         case "missing":
             return "is required: send it"
         case "string_too_short":
-            return "is empty: fill it in"
+            return "is empty: send at least one character"
         case "too_short":
             return "is empty: send at least one"
         case _:

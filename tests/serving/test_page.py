@@ -261,7 +261,7 @@ def test_a_problem_stands_beside_the_field_that_it_names(tab: Tab) -> None:
     tab.field("Limit").fill("3")
     tab.field("Who asks").fill("")
     tab.field("Who asks").press("Enter")
-    expect(tab.page.locator("#query-error")).to_contain_text("is empty: fill it in")
+    expect(tab.page.locator("#query-error")).to_contain_text("is empty: send at least one character")
     expect(tab.page.locator("#limit-error")).to_be_empty()
     tab.ask("U1")
     expect(tab.items).to_have_count(3)
