@@ -40,8 +40,8 @@ MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30.0
 """For how long a body may be on its way."""
 CROWDED, RECONNECT = 2, 1 / 16
-"""Where there are several workers and more than so many requests wait in this one, the share of answers after which the
-client is to connect anew. One worker may have taken all of a burst of connections, while the others have nothing to do."""
+"""Where there are several workers and more than so much work waits in this one, the share of answers after which the client
+is to connect anew. One worker may have taken all of a burst of connections, while the others have nothing to do."""
 PATIENCE = 2.0
 """Seconds for an explanation, before that of the answer from memory is given."""
 

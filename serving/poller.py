@@ -1,12 +1,11 @@
 """A thread that looks at files of other processes now and then, off the request path."""
 
-import logging
 import threading
 from collections.abc import Callable
 
-SECONDS = 1.0
+from serving.faults import Faults
 
-logger = logging.getLogger("bentoml.recommend")
+SECONDS = 1.0
 
 
 class Poller:
@@ -14,7 +13,7 @@ class Poller:
 
     def __init__(self, name: str, refresh: Callable[[], None]) -> None:
         """``name`` is the thread's; it starts with `start`."""
-        self._name, self._refresh = name, refresh
+        self._name, self._refresh, self._faults = name, refresh, Faults()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -28,12 +27,6 @@ class Poller:
         self._thread.join()
 
     def _run(self) -> None:
-        said = None
         while not self._stopping.wait(SECONDS):
-            try:
+            with self._faults.watch(self._name):
                 self._refresh()
-                said = None
-            except Exception as error:
-                if repr(error) != said:  # once, not every second
-                    said = repr(error)
-                    logger.error("%s: %s; tried again every %g s", self._name, said, SECONDS)

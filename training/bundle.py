@@ -119,7 +119,7 @@ def load(recommender: str, version: str) -> Bundle:
 def versions(recommender: str) -> list[str]:
     """The stored versions of a recommender, newest first; a folder whose save is on its way, or was cut, is none."""
     with _store() as store:
-        folders = [path for path in (models_path() / "models" / recommender).glob("*") if path.is_dir()]
+        folders = [path for path in (_root() / recommender).glob("*") if path.is_dir()]
         models = [m for path in folders if (m := _model(store, recommender, path.name)) is not None]
     return [str(m.tag.version) for m in sorted(models, key=lambda m: m.info.creation_time, reverse=True)]
 
@@ -196,10 +196,14 @@ def _reading(recommender: str, version: str) -> Iterator[None]:
         ) from error
 
 
+def _root() -> Path:
+    return models_path() / "models"
+
+
 @contextmanager
 def _store() -> Iterator[ModelStore]:
     """Our own model store. Named at each call: BentoML reads ``BENTOML_HOME`` once per process."""
-    path = models_path() / "models"
+    path = _root()
     path.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own; Feast has turned all of them on

@@ -208,13 +208,18 @@ def copy_of(server: Server, home: Path) -> Path:
     return Path(shutil.copytree(server.home, home, ignore=shutil.ignore_patterns("log"), symlinks=True))
 
 
-def worker_of(server: Server) -> psutil.Process:
-    """The process that answers."""
+def workers_of(server: Server) -> list[psutil.Process]:
+    """The processes that answer."""
     processes = [
         psutil.Process(server.process.pid),
         *psutil.Process(server.process.pid).children(recursive=True),
     ]
-    (worker,) = [p for p in processes if any("worker.service" in part for part in p.cmdline())]
+    return [p for p in processes if any("worker.service" in part for part in p.cmdline())]
+
+
+def worker_of(server: Server) -> psutil.Process:
+    """The one that answers, where there is one."""
+    (worker,) = workers_of(server)
     return worker
 
 

@@ -45,4 +45,4 @@ def test_a_look_that_fails_is_not_the_last(
     following.start()
     assert again.wait(10)
     following.close()
-    assert caplog.text.count("champions: OSError('a folder is gone')") == 1
+    assert caplog.text.count("champions failed: OSError: a folder is gone") == 1

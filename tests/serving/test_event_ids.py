@@ -2,7 +2,7 @@
 
 from concurrent.futures import Future
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.event_ids import EventIds
@@ -12,6 +12,7 @@ BATCHES = st.lists(st.tuples(st.lists(IDS, min_size=1, max_size=60, unique=True)
 
 
 @given(before=st.lists(IDS, unique=True), batches=BATCHES, most=st.integers(1, 60))
+@settings(deadline=None)
 def test_the_latest_ids_that_reached_the_disk_are_known_and_old_ones_are_not(
     before: list[int], batches: list[tuple[list[int], bool]], most: int
 ) -> None:

@@ -3,18 +3,12 @@
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.serving.live_server import Server
-from tests.serving.load import Load, answered, copy_of, service_on
+from tests.serving.load import Load, answered, copy_of, service_on, workers_of
 
 SECONDS = 4.0
-
-
-def workers_of(server: Server) -> list[psutil.Process]:
-    below = psutil.Process(server.process.pid).children(recursive=True)
-    return [p for p in below if any("worker.service" in part for part in p.cmdline())]
 
 
 @pytest.mark.slow
